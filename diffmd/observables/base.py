@@ -1,0 +1,54 @@
+"""What an observable is: a function of one frame, giving an array."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+
+from jaxtyping import Array, Float
+
+from diffmd.box import Box
+from diffmd.system import System
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """What an observable may look at: one instant of a trajectory.
+
+    Attributes:
+        positions: unwrapped.
+        velocities: at the same time.
+        masses: of each atom.
+        box: at this time.
+        potential_energy: computes the total potential energy when called (it costs a sweep).
+        degrees_of_freedom: n_f in T = 2 E_kin / (n_f k_B).
+    """
+
+    positions: Float[Array, "atoms 3"]
+    velocities: Float[Array, "atoms 3"]
+    masses: Float[Array, "atoms"]
+    box: Box
+    potential_energy: Callable[[], Float[Array, ""]]
+    degrees_of_freedom: int
+
+
+class Observable(abc.ABC):
+    """A measurement of one frame. Structure (selections, bins) is fixed; everything else comes from the frame."""
+
+    @abc.abstractmethod
+    def measure(self, frame: Frame) -> Array:
+        """The value: () or a small array. Differentiable with respect to everything in the frame."""
+
+    @property
+    def grid(self) -> Float[Array, "bins"] | None:
+        """Abscissa of a curve, such as the r of an RDF, onto which a two-column target is interpolated."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class ObservableContext:
+    """What an observable's spec may look at when it builds itself."""
+
+    system: System
+    name: str

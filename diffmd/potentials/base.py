@@ -1,0 +1,98 @@
+"""What a potential is: three families, by what the force field needs to know of them.
+
+`PairPotential` gives a scalar u(r^2) and is summed by the pair sweep; `TermPotential` gives an energy per listed term
+(bond, angle) from its bond vectors; `TermForce` gives the force along those vectors directly; `EnergyPotential` gives
+the whole energy and is differentiated by JAX. A potential holds structure and starting values; the values in force
+come in as ``p``, a mapping from the parameter's path below the potential (``sigma``, ``sigma.C-H``) to its array.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from diffmd.box import Box
+
+Parameters = Mapping[str, Array]
+"""Parameters of one potential, by path below it."""
+
+
+class Potential(abc.ABC):
+    """An interaction. `parameters` are its starting values: path below the potential -> number(s)."""
+
+    parameters: Mapping[str, np.ndarray]
+
+
+class PairPotential(Potential):
+    """A pairwise-additive potential U = sum over pairs i < j of u(r_ij^2; parameters of the pair)."""
+
+    cutoff: float | None
+    """Distance beyond which u is exactly zero; None for all distances."""
+    truncated: bool
+    """Whether u jumps at the cutoff (plain truncation), so that a crossing trajectory is not differentiable."""
+
+    @abc.abstractmethod
+    def pair_parameters(self, p: Parameters) -> dict[str, Array]:
+        """Parameters of a pair: each () for all pairs alike, (types, types) by the pair's types, symmetric."""
+
+    @abc.abstractmethod
+    def pair_energy(self, r2: Array, q: Mapping[str, Array]) -> Array:
+        """u, elementwise: `r2` of any shape, each entry of `q` a scalar or of r2's shape. The cutoff is inside."""
+
+
+class TermPotential(Potential):
+    """A sum over listed terms of an energy of the term's consecutive vectors v_k = x_{k+1} - x_k (minimum image)."""
+
+    atoms: Int[np.ndarray, "terms arity"]
+    """The atoms of each term, in order."""
+
+    @abc.abstractmethod
+    def term_energies(self, p: Parameters, v: Float[Array, "terms links 3"]) -> Float[Array, "terms"]:
+        """Energy of each term; links = arity - 1. Each term's energy depends on its own row alone."""
+
+
+class TermForce(Potential):
+    """As `TermPotential`, but the derivative with respect to the vectors is given, not derived."""
+
+    atoms: Int[np.ndarray, "terms arity"]
+
+    @abc.abstractmethod
+    def term_gradients(self, p: Parameters, v: Float[Array, "terms links 3"]) -> Float[Array, "terms links 3"]:
+        """dU/dv of each term: the force on the last atom of a link is its negative."""
+
+    @abc.abstractmethod
+    def term_energies(self, p: Parameters, v: Float[Array, "terms links 3"]) -> Float[Array, "terms"]:
+        """Energy of each term whose gradient `term_gradients` is; used for reports only, never for forces."""
+
+
+class EnergyPotential(Potential):
+    """Any energy of all positions; forces by automatic differentiation."""
+
+    cutoff: float | None
+
+    @abc.abstractmethod
+    def energy(self, p: Parameters, positions: Float[Array, "atoms 3"], box: Box, neighbors: object) -> Float[Array, ""]:
+        """Total energy. `neighbors` is the current `Neighbors` of the force field."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildContext:
+    """What a potential's spec may look at when it builds itself.
+
+    Attributes:
+        name: the user's name of the potential, for errors.
+        type_names: the types of the system, in order.
+        types: type index of each atom.
+        seed: integer seed of this potential's random numbers (first weights): a function of (seed, path).
+        folder: the config's folder, for relative paths.
+    """
+
+    name: str
+    type_names: tuple[str, ...]
+    types: Int[np.ndarray, "atoms"]
+    seed: int
+    folder: str

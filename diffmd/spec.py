@@ -1,0 +1,93 @@
+"""The base of every config section: a strict model, fields that know their unit, and the registry of kinds."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, TypeVar, Union
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+
+
+class Spec(BaseModel):
+    """One section of a config: unknown keys, wrong types, nan and infinity are refused; nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def quantity(
+    default: Any = ...,
+    *,
+    doc: str,
+    unit: str = "1",
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+) -> Any:
+    """A documented field of a `Spec`.
+
+    Args:
+        default: the default; ``...`` makes the field mandatory.
+        doc: what it means, with its convention (which factor, which sign).
+        unit: dimension of the value, such as ``length`` or ``energy/length^2``; ``1`` for a pure number.
+        gt, ge, lt, le: bounds.
+    """
+    return Field(default, description=doc, json_schema_extra={"unit": unit}, gt=gt, ge=ge, lt=lt, le=le)
+
+
+Kind = TypeVar("Kind", bound=type[Spec])
+
+
+class Family:
+    """The kinds of one thing (potentials, integrators, ...), each a `Spec` with ``kind: Literal["name"]``.
+
+    A class joins with the decorator ``@POTENTIALS.register``. `union` is the discriminated union of all that have
+    joined; the config schema asks for it once every module of the family is imported.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.members: dict[str, type[Spec]] = {}
+
+    def register(self, spec: Kind) -> Kind:
+        """Class decorator: adds `spec` under its kind. Raises ValueError if the kind is taken."""
+        kind = spec.model_fields["kind"].default
+        if kind in self.members:
+            raise ValueError(f"two {self.name}s of kind {kind}")
+        self.members[kind] = spec
+        return spec
+
+    def union(self) -> Any:
+        """The type "one of the registered kinds", told apart by ``kind``."""
+        return Annotated[Union[tuple(self.members.values())], Field(discriminator="kind")]  # noqa: UP007
+
+
+POTENTIALS = Family("potential")
+INTEGRATORS = Family("integrator")
+THERMOSTATS = Family("thermostat")
+OBSERVABLES = Family("observable")
+CUTOFFS = Family("cutoff")
+METHODS = Family("gradient method")
+OPTIMIZERS = Family("optimizer")
+SCHEDULES = Family("schedule")
+
+_DEGREES = re.compile(r"\s*([-+0-9.eE]+)\s*(deg|rad)\s*")
+
+
+def parse_angle(value: Any) -> Any:
+    """Radians from a number (radians) or a string such as ``110 deg`` or ``1.9 rad``.
+
+    A bare number over 2 pi can only be degrees and is refused (ValueError).
+    """
+    if isinstance(value, str) and (match := _DEGREES.fullmatch(value)):
+        number = float(match.group(1))
+        return math.radians(number) if match.group(2) == "deg" else number
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) > 2 * math.pi:
+        raise ValueError(f"angles are radians; did you mean {value:g} deg?")
+    return value
+
+
+Angle = Annotated[float, BeforeValidator(parse_angle)]

@@ -1,0 +1,83 @@
+"""What never changes in a run (`System`) and what evolves (`State`)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from diffmd.box import Box
+from diffmd.units import Units
+
+Values = Mapping[str, Array]
+"""Every differentiable number of one system by its path: ``system.positions``, ``system.atoms.0.mass``,
+``potentials.lj.sigma.C``, ``dynamics.thermostat.temperature``. The one argument that gradients are taken of."""
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Atoms and their constant properties. Arrays are NumPy: they are structure, not data.
+
+    Attributes:
+        group: index into ``system.atoms`` of each atom (its mass and charge are that group's).
+        types: index into `type_names` of each atom.
+        type_names: the types' names, in order of first appearance.
+        excluded: pairs (pairs, 2), i < j, that pair potentials leave out.
+        units: the unit system.
+    """
+
+    group: Int[np.ndarray, "atoms"]
+    types: Int[np.ndarray, "atoms"]
+    type_names: tuple[str, ...]
+    excluded: Int[np.ndarray, "pairs 2"]
+    units: Units
+
+    @property
+    def size(self) -> int:
+        """Number of atoms."""
+        return len(self.types)
+
+    def masses(self, values: Values) -> Float[Array, "atoms"]:
+        """Mass of each atom, from its group's."""
+        return self._per_atom(values, "mass")
+
+    def charges(self, values: Values) -> Float[Array, "atoms"]:
+        """Charge of each atom, from its group's."""
+        return self._per_atom(values, "charge")
+
+    def _per_atom(self, values: Values, name: str) -> Float[Array, "atoms"]:
+        groups = int(self.group.max()) + 1
+        by_group = [jnp.reshape(values[f"system.atoms.{k}.{name}"], (-1,)) for k in range(groups)]
+        # A group's value is one number, or, read from a file or learnt `per: value`, one per atom of the group.
+        if all(v.shape == (1,) for v in by_group):
+            stacked = jnp.concatenate(by_group)
+            # One group: a broadcast, whose transpose is a plain sum.
+            return jnp.broadcast_to(stacked, (self.size,)) if groups == 1 else stacked[self.group]
+        counts = np.bincount(self.group)
+        filled = [jnp.broadcast_to(v, (n,)) for v, n in zip(by_group, counts, strict=True)]
+        order = np.argsort(np.argsort(self.group, kind="stable"), kind="stable")
+        return jnp.concatenate(filled)[order]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What a step takes and gives back.
+
+    Attributes:
+        positions: unwrapped coordinates, so that a frame's positions are continuous.
+        velocities: at the same time as the positions.
+        forces: at the positions.
+        box: the box at this time.
+        step: number of steps done.
+    """
+
+    positions: Float[Array, "atoms 3"]
+    velocities: Float[Array, "atoms 3"]
+    forces: Float[Array, "atoms 3"]
+    box: Box
+    step: Int[Array, ""]
