@@ -48,21 +48,22 @@ class Family:
     joined; the config schema asks for it once every module of the family is imported.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, discriminator: str = "kind") -> None:
         self.name = name
+        self.discriminator = discriminator
         self.members: dict[str, type[Spec]] = {}
 
     def register(self, spec: Kind) -> Kind:
         """Class decorator: adds `spec` under its kind. Raises ValueError if the kind is taken."""
-        kind = spec.model_fields["kind"].default
+        kind = spec.model_fields[self.discriminator].default
         if kind in self.members:
             raise ValueError(f"two {self.name}s of kind {kind}")
         self.members[kind] = spec
         return spec
 
     def union(self) -> Any:
-        """The type "one of the registered kinds", told apart by ``kind``."""
-        return Annotated[Union[tuple(self.members.values())], Field(discriminator="kind")]  # noqa: UP007
+        """The type "one of the registered kinds", told apart by ``kind`` (or the family's own discriminator)."""
+        return Annotated[Union[tuple(self.members.values())], Field(discriminator=self.discriminator)]  # noqa: UP007
 
 
 POTENTIALS = Family("potential")
@@ -70,7 +71,7 @@ INTEGRATORS = Family("integrator")
 THERMOSTATS = Family("thermostat")
 OBSERVABLES = Family("observable")
 CUTOFFS = Family("cutoff")
-METHODS = Family("gradient method")
+METHODS = Family("gradient method", "method")
 OPTIMIZERS = Family("optimizer")
 SCHEDULES = Family("schedule")
 
