@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box
+from diffmd.errors import ConfigError
 
 Parameters = Mapping[str, Array]
 """Parameters of one potential, by path below it."""
@@ -75,13 +76,23 @@ class EnergyPotential(Potential):
     cutoff: float | None
 
     @abc.abstractmethod
-    def energy(self, p: Parameters, positions: Float[Array, "atoms 3"], box: Box, neighbors: object) -> Float[Array, ""]:
+    def energy(
+        self, p: Parameters, positions: Float[Array, "atoms 3"], box: Box, neighbors: object
+    ) -> Float[Array, ""]:
         """Total energy. `neighbors` is the current `Neighbors` of the force field."""
+
+
+def _no_weights(path: str) -> Mapping[str, np.ndarray]:
+    raise ConfigError(f"weights cannot be read here ({path})")
+
+
+def _no_function(reference: str) -> Callable[..., Array]:
+    raise ConfigError(f"Python functions are not allowed here ({reference})")
 
 
 @dataclasses.dataclass(frozen=True)
 class BuildContext:
-    """What a potential's spec may look at when it builds itself.
+    """What a potential's spec may look at when it builds itself. Files are opened by whoever fills in the context.
 
     Attributes:
         name: the user's name of the potential, for errors.
@@ -89,6 +100,8 @@ class BuildContext:
         types: type index of each atom.
         seed: integer seed of this potential's random numbers (first weights): a function of (seed, path).
         folder: the config's folder, for relative paths.
+        read_weights: path as the config has it -> arrays of a network by leaf (``0/weight``, ``0/bias``, ...).
+        load_function: ``./mine.py:energy`` or ``package.module:function`` -> the function.
     """
 
     name: str
@@ -96,3 +109,9 @@ class BuildContext:
     types: Int[np.ndarray, "atoms"]
     seed: int
     folder: str
+    read_weights: Callable[[str], Mapping[str, np.ndarray]] = _no_weights
+    load_function: Callable[[str], Callable[..., Array]] = _no_function
+
+    def path(self, below: str) -> str:
+        """Path in the config of what stands `below` this potential, for errors."""
+        return f"potentials.{self.name}.{below}"
