@@ -48,7 +48,18 @@ class Observable(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class ObservableContext:
-    """What an observable's spec may look at when it builds itself."""
+    """What an observable's spec may look at when it builds itself.
+
+    Attributes:
+        system: its atoms and units.
+        box: the box at the start.
+        name: the observable's path in the config (``loss.0.observable``), for errors.
+    """
 
     system: System
+    box: Box
     name: str
+
+    def path(self, below: str) -> str:
+        """Path in the config of what stands `below` this observable, for errors."""
+        return f"{self.name}.{below}"

@@ -1,0 +1,99 @@
+"""Energies and the temperature."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from diffmd.observables.base import Frame, Observable, ObservableContext
+from diffmd.spec import OBSERVABLES, Spec
+
+
+def kinetic_energy(frame: Frame) -> Float[Array, ""]:
+    """(1/2) sum_i m_i v_i^2 [energy]."""
+    return jnp.sum(frame.masses * jnp.sum(frame.velocities**2, axis=-1)) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class PotentialEnergy(Observable):
+    """The sum of all potentials."""
+
+    def measure(self, frame: Frame) -> Float[Array, ""]:
+        """U [energy]."""
+        return frame.potential_energy()
+
+
+@dataclasses.dataclass(frozen=True)
+class KineticEnergy(Observable):
+    """(1/2) sum_i m_i v_i^2."""
+
+    def measure(self, frame: Frame) -> Float[Array, ""]:
+        """E_kin [energy]."""
+        return kinetic_energy(frame)
+
+
+@dataclasses.dataclass(frozen=True)
+class TotalEnergy(Observable):
+    """Potential plus kinetic energy."""
+
+    def measure(self, frame: Frame) -> Float[Array, ""]:
+        """U + E_kin [energy]."""
+        return frame.potential_energy() + kinetic_energy(frame)
+
+
+@dataclasses.dataclass(frozen=True)
+class Temperature(Observable):
+    """T = 2 E_kin / (n_f k_B), n_f the degrees of freedom that share the kinetic energy."""
+
+    boltzmann: float
+
+    def measure(self, frame: Frame) -> Float[Array, ""]:
+        """T [temperature]."""
+        return 2 * kinetic_energy(frame) / (frame.degrees_of_freedom * self.boltzmann)
+
+
+@OBSERVABLES.register
+class PotentialEnergySpec(Spec):
+    """The total potential energy [energy]."""
+
+    kind: Literal["potential_energy"] = "potential_energy"
+
+    def build(self, context: ObservableContext) -> Observable:
+        """The observable."""
+        return PotentialEnergy()
+
+
+@OBSERVABLES.register
+class KineticEnergySpec(Spec):
+    """The kinetic energy (1/2) sum_i m_i v_i^2 [energy]."""
+
+    kind: Literal["kinetic_energy"] = "kinetic_energy"
+
+    def build(self, context: ObservableContext) -> Observable:
+        """The observable."""
+        return KineticEnergy()
+
+
+@OBSERVABLES.register
+class TotalEnergySpec(Spec):
+    """Potential plus kinetic energy [energy]."""
+
+    kind: Literal["total_energy"] = "total_energy"
+
+    def build(self, context: ObservableContext) -> Observable:
+        """The observable."""
+        return TotalEnergy()
+
+
+@OBSERVABLES.register
+class TemperatureSpec(Spec):
+    """T = 2 E_kin / (n_f k_B) [temperature], n_f = 3N - 3 where momentum is conserved, else 3N."""
+
+    kind: Literal["temperature"] = "temperature"
+
+    def build(self, context: ObservableContext) -> Observable:
+        """The observable."""
+        return Temperature(context.system.units.boltzmann)
