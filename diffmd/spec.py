@@ -91,4 +91,4 @@ def parse_angle(value: Any) -> Any:
     return value
 
 
-Angle = Annotated[float, BeforeValidator(parse_angle)]
+Angle = Annotated[float, BeforeValidator(parse_angle, json_schema_input_type=float | str)]

@@ -1,0 +1,84 @@
+"""All checks of a config, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffmd.config.checks.dynamics import dynamics_problems, list_problems
+from diffmd.config.checks.geometry import reach_problems, system_problems
+from diffmd.config.checks.interactions import Interactions, built, truncated_potentials
+from diffmd.config.checks.losses import loss_problems
+from diffmd.config.checks.memory import memory_problems
+from diffmd.config.checks.parameters import parameter_problems
+from diffmd.config.effective import EffectiveSystem, effective_systems
+from diffmd.config.files import file_of, file_values
+from diffmd.config.schema import Config
+from diffmd.errors import ConfigError
+from diffmd.units import SYSTEMS
+
+
+def problems(config: Config, folder: Path) -> Iterator[ConfigError]:
+    """Everything that is wrong across the fields of a config whose files lie in `folder`."""
+    try:
+        systems = effective_systems(config)
+    except ConfigError as problem:
+        yield problem
+        return
+    yield from _missing_files(config, folder)
+    interactions: list[Interactions] = []
+    for one in systems:
+        yield from dynamics_problems(one)
+        size_problems = [*system_problems(one), *memory_problems(one)]
+        yield from size_problems
+        if size_problems:
+            continue
+        found = built(one, SYSTEMS[config.units], config.output.observables)
+        interactions.append(found)
+        yield from found.problems
+        yield from reach_problems(one, found.potentials)
+        yield from list_problems(one, found.potentials)
+        yield from loss_problems(one, folder)
+    if len(interactions) == len(systems):
+        yield from parameter_problems(config, systems, interactions)
+
+
+def _missing_files(config: Config, folder: Path) -> Iterator[ConfigError]:
+    for path, value in file_values(config.model_dump(mode="json", by_alias=True)):
+        file = folder / Path(file_of(value)).expanduser()
+        if path.endswith(".run"):
+            if not file.is_dir():
+                yield ConfigError(f"no such run: {file} is not a folder", path)
+        elif file.is_dir():
+            yield ConfigError(f"{file} is a folder; give the file", path)
+        elif not file.exists():
+            yield ConfigError(f"no such file: {file} (relative paths start at the config's folder)", path)
+
+
+def require_loss(config: Config) -> None:
+    """Raises ConfigError, saying what to add, unless the config has a loss and parameters to differentiate it by."""
+    for one in effective_systems(config):
+        if not one.loss:
+            raise ConfigError(
+                "is missing: add what is to be small, such as "
+                "`loss: [{observable: {kind: nearest_distance}, target: 0.5}]`",
+                one.loss_path,
+            )
+    if not config.parameters:
+        first = next((path for one in effective_systems(config) for path in one.potentials), "potentials.lj")
+        raise ConfigError(
+            f"is missing: add what gradients are taken with respect to, such as `parameters: [{first}]`", "parameters"
+        )
+
+
+def warnings(config: Config) -> list[str]:
+    """What is allowed but spoils gradients; for gradient, train and scan."""
+    return list(dict.fromkeys(text for one in effective_systems(config) for text in _warnings(one, config)))
+
+
+def _warnings(one: EffectiveSystem, config: Config) -> Iterator[str]:
+    for path in truncated_potentials(built(one, SYSTEMS[config.units], {}).potentials):
+        yield (
+            f"{path}.cutoff: the force jumps at the cutoff, so a trajectory that crosses it has no derivative there; "
+            "use {kind: shifted_force, ...} or {kind: switch, ...}"
+        )

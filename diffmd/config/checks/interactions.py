@@ -1,0 +1,131 @@
+"""Potentials and observables of a system, built from the atoms that the config lists, to hear what they refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import diffmd.observables.base as observables
+import diffmd.potentials.base as potentials
+from diffmd.box import Box
+from diffmd.config.checks.geometry import known_box
+from diffmd.config.effective import EffectiveSystem
+from diffmd.errors import ConfigError
+from diffmd.system import System
+from diffmd.units import Units
+
+
+class _NotRead(Exception):  # noqa: N818 - a signal, not an error
+    """A file would have to be read, or a user's code imported, which a check never does."""
+
+
+def _weights(path: str) -> Mapping[str, np.ndarray]:
+    raise _NotRead(path)
+
+
+def _function(reference: str) -> Callable[..., Any]:
+    return _never
+
+
+def _never(*args: Any) -> Any:
+    raise _NotRead("a user's function is not called by checks")
+
+
+@dataclasses.dataclass(frozen=True)
+class Interactions:
+    """What of a system could be built.
+
+    Attributes:
+        potentials: path -> potential.
+        unknown: paths of potentials that refused, or that only a run can build (atoms or weights come from a file).
+        problems: what potentials and observables refused.
+    """
+
+    potentials: Mapping[str, potentials.Potential]
+    unknown: frozenset[str]
+    problems: tuple[ConfigError, ...]
+
+
+def built(one: EffectiveSystem, units: Units, recorded: Mapping[str, Any]) -> Interactions:
+    """The potentials of a system, and all that they and the observables (of the loss, and `recorded`) refuse."""
+    if not one.system.atoms:
+        return Interactions({}, frozenset(one.potentials), ())
+    system = listed_atoms(one, units)
+    made: dict[str, potentials.Potential] = {}
+    unknown: set[str] = set()
+    refused: list[ConfigError] = []
+    for path, spec in one.potentials.items():
+        try:
+            made[path] = _build(spec, potential_context(path, system))
+        except _NotRead:
+            unknown.add(path)
+        except ConfigError as problem:
+            refused.append(_under(path, problem))
+            unknown.add(path)
+    measured = {f"{one.loss_path}.{number}.observable": term.observable for number, term in enumerate(one.loss)}
+    measured |= {f"output.observables.{name}": spec for name, spec in recorded.items()}
+    for path, spec in measured.items():
+        try:
+            with jax.enable_x64(True):
+                _build(spec, observables.ObservableContext(system, _box(one), path))
+        except ConfigError as problem:
+            refused.append(ConfigError(problem.message, problem.path or path))
+    return Interactions(made, frozenset(unknown), tuple(refused))
+
+
+def _box(one: EffectiveSystem) -> Box:
+    """The box that the config gives; where it gives none yet, one so large that nothing is refused for it."""
+    if one.system.box is None:
+        return Box(jnp.eye(3), "none")
+    vectors = known_box(one)
+    if vectors is None:
+        return Box(jnp.eye(3) * 1e9, "orthorhombic")
+    return Box(jnp.asarray(vectors), "triclinic" if np.ndim(one.system.box) == 2 else "orthorhombic")
+
+
+def _build(spec: Any, context: Any) -> Any:
+    return spec.build(context)
+
+
+def listed_atoms(one: EffectiveSystem, units: Units) -> System:
+    """The system made of the groups in `atoms`, without exclusions."""
+    groups = one.system.atoms
+    names = tuple(dict.fromkeys(group.type for group in groups))
+    counts = [group.count for group in groups]
+    return System(
+        group=np.repeat(np.arange(len(groups)), counts),
+        types=np.repeat([names.index(group.type) for group in groups], counts),
+        type_names=names,
+        excluded=np.zeros((0, 2), int),
+        units=units,
+    )
+
+
+def potential_context(path: str, system: System) -> potentials.BuildContext:
+    """A context in which nothing is read or imported."""
+    return potentials.BuildContext(
+        name=path.rpartition(".")[2],
+        type_names=system.type_names,
+        types=system.types,
+        seed=0,
+        folder="",
+        read_weights=_weights,
+        load_function=_function,
+    )
+
+
+def _under(path: str, problem: ConfigError) -> ConfigError:
+    """The problem at its place in the config: a potential of a named system knows only its own name."""
+    known = f"potentials.{path.rpartition('.')[2]}"
+    below = (problem.path or known).removeprefix(known)
+    return ConfigError(problem.message, f"{path}{below}")
+
+
+def truncated_potentials(made: Mapping[str, potentials.Potential]) -> list[str]:
+    """Paths of potentials whose force jumps at the cutoff."""
+    return [path for path, p in made.items() if isinstance(p, potentials.PairPotential) and p.truncated]

@@ -1,0 +1,73 @@
+"""From a YAML file (and ``--set``) to a checked config."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from diffmd.config.checks import problems
+from diffmd.config.overrides import apply
+from diffmd.config.per import spread
+from diffmd.config.schema import Config
+from diffmd.config.source import Source
+from diffmd.config.translate import translate
+from diffmd.config.yaml_reader import read_file
+from diffmd.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedConfig:
+    """A config that was read and checked.
+
+    Attributes:
+        config: the validated config.
+        data: the same as plain dicts and lists, every default filled in.
+        source: where each value came from, for errors found later.
+        folder: the config's folder, against which relative files are resolved.
+    """
+
+    config: Config
+    data: dict[str, Any]
+    source: Source
+    folder: Path
+
+
+def load(path: Path | str, overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Reads, overrides (``PATH=VALUE``) and checks a config.
+
+    Raises:
+        ConfigError: with all that is wrong (the first ten), a line each: ``file:line: path: what is wrong; what to
+            write instead``.
+    """
+    path = Path(path)
+    document = read_file(path)
+    data, given = apply(document.data, overrides, Path.cwd())
+    return load_data(data, Source(str(path), document.marks, given), path.parent)
+
+
+def load_data(data: Mapping[str, Any], source: Source | None = None, folder: Path | None = None) -> LoadedConfig:
+    """Checks a config given as plain data, such as one made in Python. Raises ConfigError as `load` does."""
+    source = source or Source("config", {}, {})
+    folder = folder or Path.cwd()
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as problem:
+        raise source.located(translate(problem, data, Config)) from None
+    found: list[ConfigError] = []
+    try:
+        config = spread(config)
+    except ConfigError as problem:
+        found.append(problem)
+    found += problems(config, folder)
+    if found:
+        raise source.located(found)
+    return LoadedConfig(config, plain(config), source, folder)
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """A config as plain dicts and lists with every default filled in; `load_data` takes it back."""
+    return config.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,142 @@
+"""The one namespace: a thing is named by its path in the config.
+
+``potentials.lj.sigma`` · ``loss.0.target`` (list items are numbers) · ``potentials.lj.sigma.A-B`` (types are keys) ·
+``system.positions[0:10]`` (slices of arrays) · ``potentials.*.sigma`` (globs).
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from diffmd.config.yaml_reader import describe
+from diffmd.errors import ConfigError
+
+_SLICE = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>-?\d*):(?P<stop>-?\d*)\]|(?P<item>[^\[\]]+)\[(?P<index>-?\d+)\]")
+
+
+def split(path: str) -> tuple[str, ...]:
+    """The keys of a path. ``a[3]`` is ``a.3``; a slice stays a key of its own, ``[0:10]``.
+
+    Raises:
+        ConfigError: if the path is empty, or a key of it is.
+    """
+    keys: list[str] = []
+    for word in path.strip().split("."):
+        match = _SLICE.fullmatch(word)
+        if match is None:
+            if not word or "[" in word or "]" in word:
+                raise ConfigError(f"'{path}' is not a path such as potentials.lj.sigma or system.positions[0:10]")
+            keys.append(word)
+        elif match["name"]:
+            keys += [match["name"], f"[{match['start']}:{match['stop']}]"]
+        else:
+            keys += [match["item"], match["index"]]
+    return tuple(keys)
+
+
+def join(keys: Iterable[object]) -> str:
+    """The path of keys."""
+    out = ""
+    for key in map(str, keys):
+        out += key if key.startswith("[") or not out else f".{key}"
+    return out
+
+
+def item(data: Any, key: str) -> Any:
+    """The entry `key` of a mapping or list. Raises KeyError."""
+    if isinstance(data, Mapping):
+        return data[key]
+    if isinstance(data, list) and re.fullmatch(r"\d+", key) and int(key) < len(data):
+        return data[int(key)]
+    raise KeyError(key)
+
+
+def get(data: Any, path: str) -> Any:
+    """The value at a path. Raises ConfigError, naming the nearest path, if nothing is there."""
+    for depth, key in enumerate(keys := split(path)):
+        try:
+            data = item(data, key)
+        except KeyError:
+            raise ConfigError(_nothing(data, keys, depth), path) from None
+    return data
+
+
+def put(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy of `data` with `value` at `path`; mappings that lack are made, lists grow by one item at most.
+
+    Raises:
+        ConfigError: if a list has no such item, or something on the way is neither a mapping nor a list.
+    """
+    keys = split(path)
+    if any(key.startswith("[") for key in keys):
+        raise ConfigError("a slice cannot be set; set its items", path)
+    return _put(data, keys, 0, value)
+
+
+def _put(data: Any, keys: Sequence[str], depth: int, value: Any) -> Any:
+    if depth == len(keys):
+        return value
+    key, path = keys[depth], join(keys)
+    if data is None:
+        data = {}
+    if isinstance(data, Mapping):
+        return {**data, key: _put(data.get(key), keys, depth + 1, value)}
+    if isinstance(data, list):
+        if not re.fullmatch(r"\d+", key) or int(key) > len(data):
+            where = join(keys[:depth])
+            raise ConfigError(f"{where} is {describe(data)}; its items are {where}.0 to {where}.{len(data) - 1}", path)
+        index = int(key)
+        changed = _put(data[index] if index < len(data) else None, keys, depth + 1, value)
+        return [*data[:index], changed, *data[index + 1 :]]
+    where = join(keys[:depth])
+    raise ConfigError(f"{where} is {describe(data)}, which has no `{key}`; set {where} as a whole", path)
+
+
+def leaves(data: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every value that is neither a mapping nor a list of anything but numbers, with its path."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from leaves(value, (*above, str(key)))
+    elif isinstance(data, list) and any(isinstance(entry, (Mapping, list, str)) for entry in data):
+        for index, value in enumerate(data):
+            yield from leaves(value, (*above, str(index)))
+    else:
+        yield join(above), data
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether `path` is, or lies below, what `pattern` names; ``*`` stands for one key or a part of it."""
+    wanted, keys = split(pattern), path.split(".")
+    return len(wanted) <= len(keys) and all(fnmatch.fnmatchcase(k, w) for w, k in zip(wanted, keys, strict=False))
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word nearest to `word`, or None if none is near."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    folded = {k.lower().replace("-", "_"): k for k in known}
+    return folded.get(word.lower().replace("-", "_"))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean epsilon?``, or the words that are known, or nothing."""
+    known = sorted(set(known))
+    close = nearest(word, known)
+    if close is not None:
+        return f"; did you mean {close}?"
+    if not known:
+        return ""
+    shown = ", ".join(known[:15])
+    return f"; known here: {shown}" + (", ..." if len(known) > 15 else "")
+
+
+def _nothing(data: Any, keys: Sequence[str], depth: int) -> str:
+    known = list(data) if isinstance(data, Mapping) else []
+    known += [str(k) for k in range(len(data))] if isinstance(data, list) else []
+    return f"names nothing: no `{keys[depth]}`{did_you_mean(keys[depth], known)}"

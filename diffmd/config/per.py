@@ -1,0 +1,62 @@
+"""``per: type`` and ``per: term``: one scalar made into one value a type, or a term, before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from diffmd.config.effective import effective_systems
+from diffmd.config.paths import get, leaves, matches, put
+from diffmd.config.schema import Config
+from diffmd.config.sections.parameters import ParameterSpec
+from diffmd.errors import ConfigError
+
+_ARITY = {"bonds": 2, "angles": 3}
+
+
+def spread(config: Config) -> Config:
+    """The config with every scalar that a parameter wants per type or per term written out.
+
+    Raises:
+        ConfigError: where there are no types or terms to spread over.
+    """
+    data = config.model_dump(mode="json", by_alias=True)
+    for number, entry in enumerate(config.parameters):
+        if entry.per != "value":
+            data = _spread_entry(config, data, entry, f"parameters.{number}")
+    return Config.model_validate(data)
+
+
+def _spread_entry(config: Config, data: dict[str, Any], entry: ParameterSpec, where: str) -> dict[str, Any]:
+    numbers = {path for path, value in leaves(data) if isinstance(value, float)}
+    for pattern in (entry.path, *entry.tie):
+        for path in sorted(p for p in numbers if p.count(".") == pattern.count(".") and matches(pattern, p)):
+            values = _per_type(config, path, where) if entry.per == "type" else _per_term(data, path, where)
+            value = get(data, path)
+            spread_out = dict.fromkeys(values, value) if isinstance(values, list) else [value] * values
+            data = put(data, path, spread_out)
+    return data
+
+
+def _per_type(config: Config, path: str, where: str) -> list[str]:
+    names: dict[str, None] = {}
+    for one in effective_systems(config):
+        if any(path.startswith(f"{owned}.") for owned in one.potentials):
+            names.update(dict.fromkeys(group.type for group in one.system.atoms))
+    if not names:
+        raise ConfigError(
+            f"per: type needs the types of {path}: list the groups in `atoms`, or write {path} as a mapping", where
+        )
+    return list(names)
+
+
+def _per_term(data: dict[str, Any], path: str, where: str) -> int:
+    potential = get(data, path.rpartition(".")[0])
+    listed = [key for key in _ARITY if key in potential] if isinstance(potential, Mapping) else []
+    if not listed:
+        raise ConfigError(f"per: term needs terms, which {path} has not; leave `per` out", where)
+    terms = potential[listed[0]]
+    if isinstance(terms, list):
+        return len(terms)
+    first, last = terms["chain"]
+    return int(last) - int(first) + 2 - _ARITY[listed[0]]

@@ -1,0 +1,228 @@
+"""pydantic's errors in a user's words: the path in the file, what is wrong, what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from diffmd.config.paths import did_you_mean, item, join
+from diffmd.config.yaml_reader import describe
+from diffmd.errors import ConfigError
+
+_EXPECTED = {
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "none_required": "null",
+}
+
+
+def translate(problem: ValidationError, data: Any, model: type[BaseModel]) -> list[ConfigError]:
+    """One ConfigError for each thing that is wrong with `data`, which `model` refused."""
+    known = _Known(model)
+    placed = [_Placed(error, data) for error in problem.errors(include_url=False)]
+    errors = []
+    for group in _by_union(placed):
+        errors += _say(group, data, known)
+    return errors
+
+
+class _Placed:
+    """An error with its path in the data; what pydantic put in between (tags, types of a union) is set apart."""
+
+    def __init__(self, error: ErrorDetails, data: Any) -> None:
+        self.error = error
+        self.kind = error["type"]
+        self.keys: list[str] = []
+        self.branch: list[str] = []
+        self.union_at: int | None = None
+        loc = [part for part in error["loc"] if part != "[key]"]
+        for position, part in enumerate(map(str, loc)):
+            try:
+                data = item(data, part)
+            except KeyError:
+                if position == len(loc) - 1 and self.kind == "missing":
+                    self.keys.append(part)
+                    continue
+                self.branch.append(part)
+                if self.union_at is None and not _is_tag(part, data):
+                    self.union_at = len(self.keys)
+                continue
+            self.keys.append(part)
+
+    @property
+    def path(self) -> str:
+        return join(self.keys)
+
+    @property
+    def mismatch(self) -> bool:
+        """Whether the union's member is of another type altogether."""
+        return len(self.keys) == self.union_at and self.kind in (*_EXPECTED, "literal_error")
+
+
+def _is_tag(part: str, data: Any) -> bool:
+    """Whether `part` is the tag of a discriminated union, so that there is no other branch."""
+    return isinstance(data, Mapping) and part in (data.get("kind"), data.get("method"))
+
+
+def _by_union(placed: Iterable[_Placed]) -> Iterator[list[_Placed]]:
+    """Errors one by one, but those of several branches of one union together."""
+    groups: dict[str, list[_Placed]] = {}
+    for number, error in enumerate(placed):
+        key = f"{number}" if error.union_at is None else f"union {join(error.keys[: error.union_at])}"
+        groups.setdefault(key, []).append(error)
+    return iter(groups.values())
+
+
+def _say(group: Sequence[_Placed], data: Any, known: _Known) -> list[ConfigError]:
+    if len(group) == 1 or group[0].union_at is None:
+        return [_sentence(error, data, known) for error in group]
+    fitting = [error for error in group if not error.mismatch]
+    if fitting:
+        # Of the members that the value could be, the one with the fewest complaints was meant.
+        branches: dict[str, list[_Placed]] = {}
+        for error in fitting:
+            branches.setdefault(error.branch[0], []).append(error)
+        return [_sentence(error, data, known) for error in min(branches.values(), key=len)]
+    wanted: list[str] = []
+    for error in group:
+        member = _EXPECTED.get(error.kind) or str(error.error.get("ctx", {}).get("expected", ""))
+        if member and member not in wanted:
+            wanted.append(member)
+    value = describe(group[0].error["input"])
+    return [ConfigError(f"is {value}; write {_either(wanted)}", group[0].path)]
+
+
+def _either(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _sentence(placed: _Placed, data: Any, known: _Known) -> ConfigError:
+    error, path = placed.error, placed.path
+    value, context = error["input"], error.get("ctx", {})
+    if placed.kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _tag(placed, context)
+    if placed.kind == "extra_forbidden":
+        names = known.keys(data, placed.keys[:-1])
+        return ConfigError(f"unknown key{did_you_mean(placed.keys[-1], names)}", path)
+    if placed.kind == "missing":
+        return ConfigError(f"is missing{known.meaning(data, placed.keys)}", path)
+    if placed.kind in _EXPECTED:
+        return ConfigError(f"is {describe(value)}; write {_EXPECTED[placed.kind]}{_number_hint(value)}", path)
+    if placed.kind == "literal_error":
+        words = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
+        return ConfigError(f"is {describe(value)}; write {_either(words)}{_close(value, words)}", path)
+    if placed.kind == "string_pattern_mismatch":
+        return ConfigError(
+            f"{describe(value)} is not a name: letters, digits, _ and -, beginning with a letter or _", path
+        )
+    if placed.kind in _LIMITS:
+        return ConfigError(f"is {describe(value)}; {_LIMITS[placed.kind](context)}", path)
+    if placed.kind == "value_error":
+        return ConfigError(str(context["error"]), path)
+    return ConfigError(f"is {describe(value)}: {error['msg'][:1].lower()}{error['msg'][1:]}", path)
+
+
+_LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "greater_than": lambda c: f"must be more than {_short(c['gt'])}",
+    "greater_than_equal": lambda c: f"must be at least {_short(c['ge'])}",
+    "less_than": lambda c: f"must be less than {_short(c['lt'])}",
+    "less_than_equal": lambda c: f"must be at most {_short(c['le'])}",
+    "finite_number": lambda c: "must be a finite number",
+    "too_short": lambda c: f"needs {c['min_length']} entries, has {c['actual_length']}",
+    "too_long": lambda c: f"may have {c['max_length']} entries, has {c['actual_length']}",
+    "string_too_short": lambda c: "must not be empty",
+    "string_too_long": lambda c: f"may have {c['max_length']} letters",
+}
+
+
+def _short(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+
+
+def _tag(placed: _Placed, context: Mapping[str, Any]) -> ConfigError:
+    discriminator = str(context["discriminator"]).strip("'")
+    value = placed.error["input"]
+    if placed.kind == "union_tag_not_found":
+        return ConfigError(f"has no `{discriminator}`, which says what it is", placed.path)
+    tags = re.findall(r"'([^']*)'", str(context["expected_tags"]))
+    given = value.get(discriminator) if isinstance(value, Mapping) else context["tag"]
+    path = join([*placed.keys, discriminator])
+    close = _close(given, tags)
+    return ConfigError(f"unknown {discriminator} {describe(given)}{close or '; write ' + _either(tags)}", path)
+
+
+def _close(value: Any, words: Sequence[str]) -> str:
+    """``; did you mean ...?`` if a word is near."""
+    hint = did_you_mean(value, words) if isinstance(value, str) else ""
+    return hint if "mean" in hint else ""
+
+
+def _number_hint(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return f", such as {int(value)}"
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[\d_]+([.,][\d_]+)?", value):
+        return f", such as {value.replace('_', '').replace(',', '.')}"
+    return ""
+
+
+class _Known:
+    """What the schema knows at a path, from its JSON schema."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
+        self.schema: dict[str, Any] | None = None
+
+    def keys(self, data: Any, path: Sequence[str]) -> set[str]:
+        """The keys that a mapping at `path` may have."""
+        return {key for node in self._nodes(data, path) for key in node.get("properties", {})}
+
+    def meaning(self, data: Any, path: Sequence[str]) -> str:
+        """``: Mass of each atom (mass)``, from the field's description and unit."""
+        for node in self._nodes(data, path[:-1]):
+            field = node.get("properties", {}).get(path[-1], {})
+            if "description" in field:
+                unit = field.get("unit", "1")
+                return f": {field['description'].rstrip('.')}" + (f" [{unit}]" if unit != "1" else "")
+        return ""
+
+    def _nodes(self, data: Any, path: Sequence[str]) -> list[dict[str, Any]]:
+        if self.schema is None:
+            self.schema = self.model.model_json_schema()
+        nodes = self._members(self.schema, data)
+        for key in path:
+            data = item(data, key)
+            below = [node.get("properties", {}).get(key, node.get("additionalProperties")) for node in nodes]
+            below += [node.get("items") for node in nodes]
+            below += [named for node in nodes for named in node.get("patternProperties", {}).values()]
+            nodes = [found for node in below if isinstance(node, dict) for found in self._members(node, data)]
+        return nodes
+
+    def _members(self, node: dict[str, Any], data: Any) -> list[dict[str, Any]]:
+        """The schemas that `node` may stand for, given the data's kind where it has one."""
+        if "$ref" in node:
+            return self._members(self._definition(node["$ref"]), data)
+        discriminator = node.get("discriminator")
+        if discriminator and isinstance(data, Mapping):
+            chosen = discriminator["mapping"].get(str(data.get(discriminator["propertyName"])))
+            if chosen is not None:
+                return self._members(self._definition(chosen), data)
+        several = [*node.get("anyOf", []), *node.get("oneOf", [])]
+        return [found for member in several for found in self._members(member, data)] or [node]
+
+    def _definition(self, reference: str) -> dict[str, Any]:
+        assert self.schema is not None
+        return self.schema["$defs"][reference.rsplit("/", 1)[-1]]
