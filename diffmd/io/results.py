@@ -1,0 +1,182 @@
+"""What gradient, scan and gradcheck leave, and the weights of networks.
+
+``gradients.h5``: ``/loss``, ``/terms``, ``/parameters/<path>``, ``/gradients/<path>``, ``/standard_error/<path>``,
+``/health`` (attributes, and the datasets ``step`` and ``norm``), where ``<path>`` has its dots made groups.
+``scan.h5``: ``/value``, ``/loss``, ``/gradient``, attribute ``path``; ``scan.csv`` the same. ``weights.h5``: a dataset a leaf,
+such as ``/0/weight``. Every file is replaced in one step.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from diffmd.io.files import read_json, reading_h5, replacing_h5, write_json, write_text
+from diffmd.io.values import dataset_name
+
+GRADIENTS, SCAN, SCAN_CSV, WEIGHTS, GRADCHECK = "gradients.h5", "scan.h5", "scan.csv", "weights.h5", "gradcheck.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradients:
+    """A loss and its gradient.
+
+    Attributes:
+        loss: the loss.
+        terms: the value of each loss term (terms,).
+        parameters: path -> physical value.
+        gradients: path -> d loss / d value.
+        standard_error: path -> standard error of the gradient over replicas; empty without replicas.
+        health: what the method tells of its gradient: numbers and text by name, and the arrays ``step`` and ``norm``;
+            None is left out.
+    """
+
+    loss: float
+    terms: np.ndarray
+    parameters: Mapping[str, np.ndarray]
+    gradients: Mapping[str, np.ndarray]
+    standard_error: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    health: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def write_gradients(path: Path, result: Gradients) -> None:
+    """Writes ``gradients.h5``. Raises OutputError."""
+    with replacing_h5(path) as file:
+        file["loss"] = np.float64(result.loss)
+        file["terms"] = np.asarray(result.terms)
+        for group in ("parameters", "gradients", "standard_error"):
+            write_paths(file, group, getattr(result, group))
+        health = file.create_group("health")
+        for name, value in result.health.items():
+            if value is None:
+                continue
+            if np.ndim(value) or isinstance(value, np.ndarray):
+                health[name] = np.asarray(value)
+            else:
+                health.attrs[name] = value
+
+
+def read_gradients(path: Path) -> Gradients:
+    """Reads ``gradients.h5``. Raises OutputError."""
+    with reading_h5(path, "a file of gradients") as file:
+        health: dict[str, Any] = {name: _python(value) for name, value in file["health"].attrs.items()}
+        health |= {name: data[()] for name, data in file["health"].items()}
+        return Gradients(
+            loss=float(file["loss"][()]),
+            terms=file["terms"][()],
+            parameters=read_paths(file, "parameters"),
+            gradients=read_paths(file, "gradients"),
+            standard_error=read_paths(file, "standard_error"),
+            health=health,
+        )
+
+
+def write_paths(file: h5py.File, group: str, values: Mapping[str, np.ndarray]) -> None:
+    """Puts path -> array under `group`; each dataset's attribute ``path`` keeps the path as it was."""
+    file.require_group(group)
+    for path, value in values.items():
+        file[dataset_name(group, path)] = np.asarray(value)
+        file[dataset_name(group, path)].attrs["path"] = path
+
+
+def read_paths(file: h5py.File, group: str) -> dict[str, np.ndarray]:
+    """What `write_paths` put under `group`, in the order of the names."""
+    return {path: np.asarray(data[()]) for path, data in path_datasets(file, group).items()}
+
+
+def path_datasets(file: h5py.File, group: str) -> dict[str, h5py.Dataset]:
+    """The datasets under `group` by the path that each belongs to."""
+    found: dict[str, h5py.Dataset] = {}
+
+    def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[item.attrs["path"]] = item
+
+    file[group].visititems(collect)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """A loss and its gradient along a grid, as far as it was computed.
+
+    Attributes:
+        path: what was varied.
+        value: (points,), in the units of the engine (radians).
+        loss: (points,); nan where the run failed.
+        gradient: (points, ...); nan where the run failed.
+    """
+
+    path: str
+    value: np.ndarray
+    loss: np.ndarray
+    gradient: np.ndarray
+
+
+def write_scan(folder: Path, scan: Scan) -> None:
+    """Writes ``scan.h5`` and ``scan.csv`` into `folder`. Raises OutputError."""
+    with replacing_h5(folder / SCAN) as file:
+        file.attrs["path"] = scan.path
+        file["value"], file["loss"], file["gradient"] = scan.value, scan.loss, scan.gradient
+    inner = scan.gradient.shape[1:]
+    labels = [".".join(("gradient", *map(str, index))) for index in itertools.product(*map(range, inner))]
+    flat = scan.gradient.reshape(len(scan.value), len(labels))
+    rows = [[value, loss, *row] for value, loss, row in zip(scan.value, scan.loss, flat, strict=True)]
+    write_csv(folder / SCAN_CSV, ["value", "loss", *labels], rows)
+
+
+def read_scan(folder: Path) -> Scan:
+    """Reads ``scan.h5`` of `folder`. Raises OutputError."""
+    with reading_h5(folder / SCAN, "a scan") as file:
+        return Scan(_python(file.attrs["path"]), file["value"][()], file["loss"][()], file["gradient"][()])
+
+
+def write_weights(path: Path, leaves: Mapping[str, np.ndarray]) -> None:
+    """Writes the leaves of a network (``0/weight`` -> array). Raises OutputError."""
+    with replacing_h5(path) as file:
+        for name, value in leaves.items():
+            file[name] = np.asarray(value)
+
+
+def read_weights(path: Path, group: str = "/") -> dict[str, np.ndarray]:
+    """The leaves under `group`, by their names below it. Raises OutputError."""
+    leaves: dict[str, np.ndarray] = {}
+
+    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            leaves[name] = np.asarray(item[()])
+
+    with reading_h5(path, "a file of network weights") as file:
+        file[group].visititems(collect)
+    return leaves
+
+
+def write_gradcheck(folder: Path, answer: Mapping[str, Any]) -> None:
+    """Writes the object of ``gradcheck --json`` as ``gradcheck.json``. Raises OutputError."""
+    write_json(folder / GRADCHECK, answer)
+
+
+def read_gradcheck(folder: Path) -> dict[str, Any]:
+    """Reads ``gradcheck.json``. Raises OutputError."""
+    return read_json(folder / GRADCHECK)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Writes a comma-separated table; numbers with every digit they need to be read back. Raises OutputError."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([[_python(cell) for cell in row] for row in rows])
+    write_text(path, text.getvalue())
+
+
+def _python(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,342 @@
+"""The directory of a run: who may write into it, and the files that say what the run was.
+
+A directory with anything in it is never touched without `overwrite` or `resume`. `overwrite` removes diffmd's own files,
+by name, and no other. A lock refuses two writers; the kernel releases it when its holder ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from diffmd import __version__
+from diffmd.errors import ConfigError, OutputError
+from diffmd.io.files import output_errors, read_json, reason, sha256, write_json, write_text
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+
+CONFIG, RUN, LOG, LOCK = "config.yaml", "run.json", "run.log", ".lock"
+INPUTS, CHECKPOINTS, PLOTS = "inputs", "checkpoints", "plots"
+CHECKPOINT = f"{CHECKPOINTS}/checkpoint.h5"
+TRAJECTORY, TRAJECTORY_FIRST = "trajectory.h5md", "trajectory_first.h5md"
+BEST, FINAL = "best.yaml", "final.yaml"
+_OWN = (
+    *(CONFIG, RUN, LOG, TRAJECTORY, TRAJECTORY_FIRST, BEST, FINAL, CHECKPOINT, f"{CHECKPOINT}.previous"),
+    *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "scan.h5", "scan.csv", "gradcheck.json"),
+)
+_OWN_PLOTS = (".png", ".gif", ".mp4", ".csv", ".txt")
+
+
+class RunDirectory:
+    """A run directory held for writing; a context manager, made by `open`.
+
+    Attributes:
+        path: the directory.
+        resumed: whether a run was there and is to be continued.
+    """
+
+    def __init__(self, path: Path, lock: int, resumed: bool) -> None:
+        """Prefer `open`."""
+        self.path = path
+        self.resumed = resumed
+        self._lock = lock
+        self._record: dict[str, Any] = read_run(path) if (path / RUN).exists() else {}
+        self._previous_wall = float(self._record.get("wall_s") or 0.0)
+        self._started = time.monotonic()
+
+    @classmethod
+    def open(cls, path: Path, *, overwrite: bool = False, resume: bool = False) -> RunDirectory:
+        """Makes the directory, or takes it over, and locks it.
+
+        Args:
+            path: the directory.
+            overwrite: remove the files of the run that is there. The copies in ``inputs/`` stay until `copy_inputs`,
+                for the new run may read them.
+            resume: go on with the run that is there.
+
+        Raises:
+            ConfigError: it has files and neither way was asked for; it has files but no run; another process is
+                writing into it; it cannot be made or written into.
+        """
+        if overwrite and resume:
+            raise ConfigError(
+                "--overwrite and --resume exclude each other: one removes the run, the other continues it"
+            )
+        _check(path, overwrite, resume)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = _acquire(path)
+        except OSError as error:
+            raise ConfigError(f"cannot write into the output directory {path}: {reason(error)}") from error
+        try:
+            # Once more under the lock: another run may have begun here in between.
+            _check(path, overwrite, resume)
+            directory = cls(path, lock, resumed=resume and (path / RUN).exists())
+            if overwrite:
+                _clear(path)
+        except BaseException:
+            os.close(lock)
+            raise
+        return directory
+
+    def begin(
+        self,
+        *,
+        command: str,
+        name: str,
+        device: str,
+        precision: str,
+        seed: int,
+        argv: Sequence[str],
+        jax_version: str,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes run.json with status ``running``; a resumed run keeps when it started. Raises OutputError."""
+        now = _now()
+        kept = {key: self._record[key] for key in ("started", "wall_s", "resumed", "inputs") if key in self._record}
+        if not self.resumed:
+            # Which copies in inputs/ are diffmd's is known to copy_inputs from here.
+            kept = {"inputs": kept.get("inputs", {})}
+            self._previous_wall = 0.0
+        self._record = {
+            "command": command,
+            "name": name,
+            "status": "running",
+            "versions": {**_versions(), "jax": jax_version},
+            "device": device,
+            "precision": precision,
+            "seed": seed,
+            "argv": list(argv),
+            "started": now,
+            "finished": None,
+            "wall_s": self._previous_wall,
+            **kept,
+            **(extra or {}),
+        }
+        if self.resumed:
+            self._record["resumed"] = [*self._record.get("resumed", []), now]
+        self.update({})
+
+    def update(self, fields: Mapping[str, Any]) -> None:
+        """Sets fields of run.json, and ``wall_s`` to the time spent so far. Raises OutputError."""
+        self._record |= fields
+        self._record["wall_s"] = self._previous_wall + time.monotonic() - self._started
+        write_json(self.path / RUN, self._record)
+
+    def finish(self, status: Status, fields: Mapping[str, Any] | None = None) -> None:
+        """Writes how the run ended, with timings and whatever else `fields` has. Raises OutputError."""
+        self.update({**(fields or {}), "status": status, "finished": _now()})
+
+    def write_config(self, text: str) -> None:
+        """Writes config.yaml, and its SHA-256 into run.json. Raises OutputError."""
+        write_text(self.path / CONFIG, text)
+        self.update({"config_sha256": sha256(text.encode())})
+
+    def log(self, line: str) -> None:
+        """Adds a line with the time to run.log. Raises OutputError."""
+        with output_errors(self.path / LOG), (self.path / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(f"{_now()} {line}\n")
+
+    def copy_inputs(self, files: Sequence[Path]) -> dict[Path, str]:
+        """Copies the files that the config reads into inputs/, and their SHA-256 into run.json; to be called after
+        `begin`, with no files too: copies of an overwritten run that are not needed any more go.
+
+        Returns:
+            for each file, its copy's path relative to the run directory (``inputs/name``); two files of the same name
+            get different ones.
+
+        Raises:
+            ConfigError: a file cannot be read; or, resuming, its content is not what the run began with.
+            OutputError: a copy cannot be written.
+        """
+        before: Mapping[str, str] = self._record.get("inputs", {})
+        # All are read before any is written: one may be an old copy whose name another takes.
+        contents = {file: _read_input(file) for file in files}
+        copies, digests = {}, {}
+        for file, content in contents.items():
+            name = _free_name(file, digests)
+            copies[file], digests[name] = name, sha256(content)
+            if self.resumed and before.get(name, digests[name]) != digests[name]:
+                raise ConfigError(f"{file} has changed since the run in {self.path} began, so it cannot be resumed")
+        for file, name in copies.items():
+            target = self.path / name
+            with output_errors(target):
+                target.parent.mkdir(exist_ok=True)
+                if not (target.exists() and sha256(target.read_bytes()) == digests[name]):
+                    target.write_bytes(contents[file])
+        for name in before:
+            if name not in digests:
+                _remove(self.path / name)
+        self.update({"inputs": digests})
+        return copies
+
+    def close(self) -> None:
+        """Lets other processes write into the directory."""
+        os.close(self._lock)
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def is_run(path: Path) -> bool:
+    """Whether a diffmd run began in this directory."""
+    return (path / LOCK).exists() or _is_record(path / RUN)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the run in this directory came to its end. Raises OutputError where run.json is damaged."""
+    return (path / RUN).exists() and read_run(path).get("status") == "finished"
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process is writing into this directory now."""
+    try:
+        descriptor = os.open(path / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The content of run.json of a run directory. Raises OutputError."""
+    record = read_json(path / RUN)
+    if not isinstance(record, dict):
+        raise OutputError(f"cannot read {path / RUN}: it is not the record of a run")
+    return record
+
+
+def read_config(path: Path) -> str:
+    """The text of config.yaml of a run directory. Raises OutputError."""
+    with output_errors(path / CONFIG, "read"):
+        return (path / CONFIG).read_text(encoding="utf-8")
+
+
+def _check(path: Path, overwrite: bool, resume: bool) -> None:
+    try:
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise ConfigError(f"the output {path} is a file; name a directory with --output")
+        entries = [entry.name for entry in path.iterdir() if entry.name != LOCK]
+    except OSError as error:
+        raise ConfigError(f"cannot look into the output directory {path}: {reason(error)}") from error
+    if not entries:
+        return
+    if not (overwrite or resume):
+        raise ConfigError(
+            f"the output directory {path} is not empty; --resume continues the run in it, --overwrite replaces it, "
+            "--output names another directory"
+        )
+    if not is_run(path):
+        way = "--overwrite" if overwrite else "--resume"
+        raise ConfigError(f"{path} has files but no diffmd run (no run.json), so {way} does not touch it")
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and "diffmd" in record.get("versions", {})
+
+
+def _acquire(path: Path) -> int:
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise ConfigError(
+            f"another diffmd (process {pid or 'unknown'}) is writing into {path}; wait for it, or name another --output"
+        ) from error
+    except OSError:
+        # Some network file systems have no locks; the run goes on without.
+        return descriptor
+    # The number serves the message alone, so a full disk is met by what matters.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+def _clear(path: Path) -> None:
+    for name in _OWN:
+        file = path / name
+        _remove(file)
+        _remove(file.with_name(f".{file.name}.tmp"))
+    with contextlib.suppress(OSError):
+        for picture in (path / PLOTS).iterdir():
+            if picture.suffix in _OWN_PLOTS:
+                _remove(picture)
+    for folder in (PLOTS, CHECKPOINTS):
+        # Stays where it holds files of the user's.
+        with contextlib.suppress(OSError):
+            (path / folder).rmdir()
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except NotADirectoryError:
+        return
+    except OSError as error:
+        raise ConfigError(f"cannot remove {file}: {reason(error)}") from error
+
+
+def _read_input(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {reason(error)}") from error
+
+
+def _free_name(file: Path, taken: Mapping[str, str]) -> str:
+    return next(name for name in _names(file) if name not in taken)
+
+
+def _names(file: Path) -> Iterator[str]:
+    yield f"{INPUTS}/{file.name}"
+    number = 2
+    while True:
+        yield f"{INPUTS}/{file.stem}-{number}{file.suffix}"
+        number += 1
+
+
+def _versions() -> dict[str, str]:
+    found = {"diffmd": __version__, "python": platform.python_version(), "platform": sys.platform}
+    for package in ("jaxlib", "numpy", "optax", "h5py"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
