@@ -196,7 +196,7 @@ class _Known:
             field = node.get("properties", {}).get(path[-1], {})
             if "description" in field:
                 unit = field.get("unit", "1")
-                return f": {field['description'].rstrip('.')}" + (f" [{unit}]" if unit != "1" else "")
+                return f": {field['description'].rstrip('., ')}" + (f" [{unit}]" if unit != "1" else "")
         return ""
 
     def _nodes(self, data: Any, path: Sequence[str]) -> list[dict[str, Any]]:

@@ -183,6 +183,7 @@ class _Maker:
                 raise self.fail(node, f"the tag {node.tag} is not taken; write plain YAML")
             inside = (*above, id(node))
             return [self.make(item, (*path, str(k)), inside) for k, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
         return self.scalar(node)
 
     def mapping(self, node: yaml.MappingNode, path: tuple[str, ...], above: tuple[int, ...]) -> dict[str, Any]:

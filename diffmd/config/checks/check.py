@@ -10,7 +10,7 @@ from diffmd.config.checks.geometry import reach_problems, system_problems
 from diffmd.config.checks.interactions import Interactions, built, truncated_potentials
 from diffmd.config.checks.losses import loss_problems
 from diffmd.config.checks.memory import memory_problems
-from diffmd.config.checks.parameters import parameter_problems
+from diffmd.config.checks.parameters import parameter_problems, train_problems
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.files import file_of, file_values
 from diffmd.config.schema import Config
@@ -29,6 +29,8 @@ def problems(config: Config, folder: Path) -> Iterator[ConfigError]:
     interactions: list[Interactions] = []
     for one in systems:
         yield from dynamics_problems(one)
+        if not one.potentials:
+            yield ConfigError("is missing: no potential acts on the atoms; add one, such as `lj:`", "potentials")
         size_problems = [*system_problems(one), *memory_problems(one)]
         yield from size_problems
         if size_problems:
@@ -39,6 +41,7 @@ def problems(config: Config, folder: Path) -> Iterator[ConfigError]:
         yield from reach_problems(one, found.potentials)
         yield from list_problems(one, found.potentials)
         yield from loss_problems(one, folder)
+    yield from train_problems(config)
     if len(interactions) == len(systems):
         yield from parameter_problems(config, systems, interactions)
 

@@ -32,7 +32,11 @@ class ParameterSpec(Spec):
 
 
 def _from_path(value: Any) -> Any:
-    return {"path": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"path": value}
+    if not isinstance(value, (dict, ParameterSpec)):
+        raise ValueError("an entry is a path such as potentials.lj.sigma, or {path: ..., lower: ...}")
+    return value
 
 
 Parameter = Annotated[ParameterSpec, BeforeValidator(_from_path, json_schema_input_type=str | ParameterSpec)]

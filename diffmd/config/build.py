@@ -1,0 +1,255 @@
+"""From a checked config to what runs: systems, values, force fields, dynamics, losses, the objective."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffmd.box import Box
+from diffmd.config.atoms import StartingAtoms, starting_atoms
+from diffmd.config.curves import read_curve
+from diffmd.config.effective import EffectiveSystem, effective_systems
+from diffmd.config.exclusions import bonded_pairs, excluded_pairs
+from diffmd.config.loading import LoadedConfig
+from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec
+from diffmd.config.user_code import load_function
+from diffmd.dynamics.dynamics import Dynamics
+from diffmd.dynamics.march import ListControl, first_block
+from diffmd.errors import ConfigError
+from diffmd.forcefield import ForceField
+from diffmd.io.results import read_weights
+from diffmd.losses import ALL, END, Frames, LossTerm
+from diffmd.neighbors import plan as plan_neighbors
+from diffmd.objective import Objective, Problem
+from diffmd.observables.base import Observable, ObservableContext
+from diffmd.parameters import Parameters, Request
+from diffmd.potentials.base import BuildContext, Potential
+from diffmd.system import System, Values
+from diffmd.units import SYSTEMS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BuiltSystem:
+    """One system of an experiment.
+
+    Attributes:
+        problem: its trajectory and loss.
+        values: its held values.
+        equilibration: dynamics of the steps before the run, and how many; None where there are none.
+        bonds: pairs to draw and to write.
+        recorded: observables that `output` names.
+    """
+
+    name: str
+    effective: EffectiveSystem
+    problem: Problem
+    values: Values
+    equilibration: tuple[Dynamics, int] | None
+    bonds: np.ndarray
+    recorded: Mapping[str, Observable]
+
+    def control(self, values: Values) -> ListControl:
+        """How lists are built for a run that starts from `values`."""
+        spec = self.effective.dynamics.neighbors
+        field = self.problem.dynamics.forcefield
+        x = np.asarray(values["system.positions"])
+        cutoff = field.cutoff if field.needs_pairs else None
+        kind = spec.kind if field.needs_pairs else "all_pairs"
+        box = self.problem.box(values)
+        plan = plan_neighbors(kind, x, box, cutoff, spec.skin, self.problem.dynamics.system.excluded)
+        speed = float(np.sqrt(np.max(np.sum(np.asarray(values["system.velocities"]) ** 2, axis=1), initial=0)))
+        every = None if spec.every == "auto" else spec.every
+        dt = float(values["dynamics.integrator.dt"])
+        return ListControl(plan, first_block(every, spec.skin, speed, dt), every is not None)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment:
+    """Everything that a config describes, ready to run. Build it inside the precision that the config asks for."""
+
+    loaded: LoadedConfig
+    systems: tuple[BuiltSystem, ...]
+    objective: Objective
+    key: jax.Array
+
+    @property
+    def values(self) -> dict[str, Values]:
+        """Each system's held values."""
+        return {one.name: one.values for one in self.systems}
+
+
+def build(loaded: LoadedConfig, *, allow_python: bool = True, extra: tuple[str, ...] = ()) -> Experiment:
+    """Builds the experiment of a config.
+
+    Args:
+        allow_python: whether functions in the user's files may be imported.
+        extra: paths that join `parameters` (the path that is scanned).
+
+    Raises:
+        ConfigError: for whatever only the atoms, files and functions themselves can tell.
+    """
+    config = loaded.config
+    parts = [_System(loaded, one, allow_python) for one in effective_systems(config)]
+    names = {p.effective.name: {key: p.effective.config_path(key) for key in p.values} for p in parts}
+    requests = [
+        Request(
+            entry.path,
+            tuple(entry.tie),
+            entry.lower,
+            entry.upper,
+            None if entry.transform == "none" else entry.transform,
+            entry.learning_rate,
+        )
+        for entry in config.parameters
+    ]
+    parameters = Parameters.create(requests, names)
+    known = {leaf.path for leaf in parameters.leaves}
+    for path in extra:
+        if path not in known:
+            parameters = Parameters.create([*requests, Request(path)], names)
+    systems = tuple(part.finished(parameters) for part in parts)
+    objective = Objective(tuple(one.problem for one in systems), parameters)
+    return Experiment(loaded, systems, objective, jax.random.key(config.seed))
+
+
+def seed_of(seed: int, path: str) -> int:
+    """A seed for the random numbers of one path: different paths draw different numbers."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(path.encode())]).generate_state(1, np.uint64)[0])
+
+
+class _System:
+    """Builds one system, in the order in which its parts need each other."""
+
+    def __init__(self, loaded: LoadedConfig, effective: EffectiveSystem, allow_python: bool) -> None:
+        self.loaded, self.effective = loaded, effective
+        self._allow_python = allow_python
+        units = SYSTEMS[loaded.config.units]
+        seed = lambda path: seed_of(loaded.config.seed, path)  # noqa: E731
+        momentum = effective.dynamics.integrator.build().conserves_momentum
+        self.atoms: StartingAtoms = starting_atoms(effective, units, seed, loaded.folder, momentum)
+        none = np.zeros((0, 2), int)
+        bare = System(self.atoms.group, self.atoms.types, self.atoms.type_names, none, units)
+        self.potentials = {
+            path.rpartition(".")[2]: self._potential(path, spec, bare) for path, spec in effective.potentials.items()
+        }
+        excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
+        self.system = dataclasses.replace(bare, excluded=excluded)
+        self.values = self._values()
+
+    def finished(self, parameters: Parameters) -> BuiltSystem:
+        """The system, once the parameters of all are known."""
+        spec = self.effective.dynamics
+        field = ForceField.create(self.system, self.potentials, "reverse")
+        integrator = spec.integrator.build()
+        thermostat = spec.thermostat.build() if spec.thermostat else None
+        dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion)
+        box = Box(jnp.asarray(self.atoms.box_vectors), self.atoms.box_shape)
+        terms = tuple(
+            self._term(term, ObservableContext(self.system, box, f"{self.effective.loss_path}.{k}.observable"), k)
+            for k, term in enumerate(self.effective.loss)
+        )
+        recorded = {
+            name: one.build(ObservableContext(self.system, box, f"output.observables.{name}"))
+            for name, one in self.loaded.config.output.observables.items()
+        }
+        problem = Problem(
+            self.effective.name, self.effective.weight, dynamics, terms, spec.steps, parameters, self.atoms.box_shape,
+            self.atoms.step,
+        )
+        return BuiltSystem(
+            self.effective.name,
+            self.effective,
+            problem,
+            self.values,
+            self._equilibration(dynamics),
+            bonded_pairs(self.potentials.values()),
+            recorded,
+        )
+
+    def _potential(self, path: str, spec: Any, system: System) -> Potential:
+        context = BuildContext(
+            name=path.rpartition(".")[2],
+            type_names=system.type_names,
+            types=system.types,
+            seed=seed_of(self.loaded.config.seed, path),
+            folder=str(self.loaded.folder),
+            read_weights=lambda file: read_weights(self._file(file)),
+            load_function=self._function(f"{path}.function"),
+        )
+        built: Potential = spec.build(context)
+        return built
+
+    def _file(self, path: str) -> Path:
+        return self.loaded.folder / Path(path).expanduser()
+
+    def _function(self, path: str) -> Callable[[str], Callable[..., Any]]:
+        return lambda reference: load_function(reference, self.loaded.folder, path, self._allow_python)
+
+    def _values(self) -> dict[str, jax.Array]:
+        """Every differentiable number, in the precision in force."""
+        numbers: dict[str, Any] = {
+            "system.positions": self.atoms.positions,
+            "system.velocities": self.atoms.velocities,
+        }
+        if self.atoms.box_shape != "none":
+            h = self.atoms.box_vectors
+            numbers["system.box"] = np.diag(h) if self.atoms.box_shape == "orthorhombic" else h
+        for k, (mass, charge) in enumerate(zip(self.atoms.masses, self.atoms.charges, strict=True)):
+            numbers[f"system.atoms.{k}.mass"] = mass
+            numbers[f"system.atoms.{k}.charge"] = charge
+        for name, potential in self.potentials.items():
+            numbers |= {f"potentials.{name}.{key}": value for key, value in potential.parameters.items()}
+        spec = self.effective.dynamics
+        movers = {"dynamics.integrator": spec.integrator, "dynamics.thermostat": spec.thermostat}
+        if spec.equilibration is not None:
+            movers["dynamics.equilibration.integrator"] = spec.equilibration.integrator or spec.integrator
+            movers["dynamics.equilibration.thermostat"] = spec.equilibration.thermostat
+        for section, mover in movers.items():
+            if mover is not None:
+                numbers |= {f"{section}.{key}": value for key, value in mover.build().parameters.items()}
+        return {path: jnp.asarray(value, dtype=float) for path, value in numbers.items()}
+
+    def _equilibration(self, dynamics: Dynamics) -> tuple[Dynamics, int] | None:
+        spec = self.effective.dynamics.equilibration
+        if spec is None or not spec.steps:
+            return None
+        integrator = spec.integrator.build() if spec.integrator else dynamics.integrator
+        thermostat = spec.thermostat.build() if spec.thermostat else None
+        section = "dynamics.equilibration"
+        return Dynamics(dynamics.forcefield, integrator, thermostat, dynamics.com_every, section, 1), spec.steps
+
+    def _term(self, spec: LossTermSpec, context: ObservableContext, number: int) -> LossTerm:
+        name = f"{self.effective.loss_path}.{number}"
+        is_file = isinstance(spec.target, TargetFileSpec)
+        curve = read_curve(self._file(spec.target.path)) if is_file else None
+        return LossTerm.create(
+            name,
+            spec.observable.build(context),
+            frames=_frames(spec.frames),
+            reduce=spec.reduce,
+            compare=spec.compare,
+            target=None if is_file else spec.target,
+            curve=None if curve is None else (curve[:, 0], curve[:, 1]),
+            weight=spec.weight,
+        )
+
+
+def _frames(spec: str | FramesSpec) -> Frames:
+    if isinstance(spec, FramesSpec):
+        return Frames(spec.from_, spec.to, spec.every)
+    return ALL if spec == "all" else END
+
+
+def require_python(loaded: LoadedConfig, allowed: bool) -> None:
+    """Raises ConfigError if the config names the user's own code and that is not allowed."""
+    for one in effective_systems(loaded.config):
+        for path, spec in one.potentials.items():
+            if spec.kind == "python" and not allowed:
+                raise ConfigError("runs Python of your own, which --no-python refuses", f"{path}.function")
