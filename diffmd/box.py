@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Components = tuple[Array, Array, Array]
+BoxShape = Literal["none", "orthorhombic", "triclinic"]
 
 
 @jax.tree_util.register_dataclass
@@ -31,7 +32,7 @@ class Box:
     """
 
     vectors: Float[Array, "3 3"]
-    shape: Literal["none", "orthorhombic", "triclinic"] = dataclasses.field(metadata={"static": True})
+    shape: BoxShape = dataclasses.field(metadata={"static": True})
 
     @property
     def periodic(self) -> bool:

@@ -1,0 +1,173 @@
+"""What a gradient is, and what every method needs to run a trajectory."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from diffmd.box import Box
+from diffmd.dynamics.schedule import Segment, wanted_rows
+from diffmd.objective import Objective, P, Problem, Ready
+from diffmd.system import State
+
+Say = Callable[[str], None]
+Progress = Callable[[int], None]
+"""Told how many steps were done."""
+
+Floats = tuple[Array, Array, Array, Array]
+"""What of a state is differentiated: positions, velocities, forces, box vectors."""
+
+
+def split(state: State) -> Floats:
+    """The differentiable part of a state."""
+    return state.positions, state.velocities, state.forces, state.box.vectors
+
+
+def join(floats: Floats, box_shape: str, step: Array) -> State:
+    """The reverse of `split`."""
+    x, v, f, h = floats
+    return State(x, v, f, Box(h, box_shape), step)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True)
+class Health:
+    """Whether a gradient means anything.
+
+    Attributes:
+        kind: what `norm` is: ``cotangent`` (reverse), ``tangent`` (forward), ``plateau`` (finite differences).
+        steps, norm: the norm along the trajectory, by step, of the system where it is largest; for ``plateau``, the
+            relative step sizes and the spread of the derivative there.
+        growth_rate: mean d ln(norm) per step in the direction of propagation.
+        horizon: number of steps over which the norm has not yet begun its last growth; None if it does not grow.
+        advice: one sentence.
+    """
+
+    kind: str
+    steps: Float[np.ndarray, "points"]
+    norm: Float[np.ndarray, "points"]
+    growth_rate: float | None
+    horizon: int | None
+    advice: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """A loss and its gradient.
+
+    Attributes:
+        loss: the objective.
+        terms: its weighted terms, system after system.
+        gradients: by parameter path, of the physical value, in the parameter's shape.
+        health: as far as the method can tell.
+    """
+
+    loss: float
+    terms: list[float]
+    gradients: dict[str, np.ndarray]
+    health: Health
+
+
+class Adjoint(abc.ABC):
+    """A way to differentiate an objective. An instance keeps what it has compiled, so epochs never recompile."""
+
+    @abc.abstractmethod
+    def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
+        """Loss and gradient at `p`."""
+
+
+@dataclasses.dataclass
+class Measurements:
+    """Rows of a run in the order they came, for `finish`."""
+
+    problem: Problem
+    pieces: list[list[Any]]
+    taken: list[list[int]]
+
+    @staticmethod
+    def empty(problem: Problem) -> Measurements:
+        """No rows yet."""
+        return Measurements(problem, [[] for _ in problem.terms], [[] for _ in problem.terms])
+
+    def add_start(self, rows: Sequence[Array]) -> None:
+        """Adds step 0's, for every term."""
+        for k, row in enumerate(rows):
+            self.pieces[k].append(row)
+            self.taken[k].append(0)
+
+    def add(self, segment: Segment, rows: Sequence[Array]) -> None:
+        """Adds a segment's, for its active terms."""
+        for k, row in zip(segment.active, rows, strict=True):
+            self.pieces[k].append(row)
+            self.taken[k].extend(segment.frames)
+
+    @property
+    def choice(self) -> tuple[tuple[int, ...], ...]:
+        """For each term the rows, of those taken, that its schedule asks for."""
+        frames = self.problem.frames
+        return tuple(tuple(int(i) for i in wanted_rows(t, f)) for t, f in zip(self.taken, frames, strict=True))
+
+
+def finish(problem: Problem, choice: tuple[tuple[int, ...], ...], pieces: list[list[Any]], *, start: bool) -> tuple[Array, Array]:
+    """Loss and terms of one problem from its pieces; with `start` the first piece of a term is step 0's single row."""
+    rows = []
+    for chosen, parts in zip(choice, pieces, strict=True):
+        parts = [parts[0][None], *parts[1:]] if start else parts
+        whole = jnp.concatenate(parts)
+        rows.append(whole if chosen == tuple(range(whole.shape[0])) else whole[np.asarray(chosen)])
+    return problem.finish(rows)
+
+
+def progress_weight(objective: Objective) -> int:
+    """Steps of one run of the objective."""
+    return sum(problem.steps for problem in objective.problems)
+
+
+def flat_size(p: P) -> int:
+    """How many numbers the parameters are."""
+    return sum(int(np.size(value)) for value in p.values())
+
+
+def basis(p: P, start: int, stop: int) -> dict[str, Array]:
+    """Unit tangents number `start` to `stop` of the flattened parameters, stacked first."""
+    out: dict[str, Array] = {}
+    offset = 0
+    for path, value in p.items():
+        size = int(np.size(value))
+        rows = np.zeros((stop - start, size))
+        for k in range(max(start, offset), min(stop, offset + size)):
+            rows[k - start, k - offset] = 1
+        out[path] = jnp.asarray(rows, jnp.result_type(value)).reshape(stop - start, *np.shape(value))
+        offset += size
+    return out
+
+
+def unflatten(p: P, flat: Float[np.ndarray, "numbers"]) -> dict[str, np.ndarray]:
+    """The reverse of flattening: numbers in the parameters' shapes."""
+    out = {}
+    offset = 0
+    for path, value in p.items():
+        size = int(np.size(value))
+        out[path] = np.asarray(flat[offset : offset + size]).reshape(np.shape(value))
+        offset += size
+    return out
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of all arrays of a pytree (of arrays or of their shapes)."""
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def merged(dicts: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Sum of gradients of several problems, path by path."""
+    out: dict[str, np.ndarray] = {}
+    for one in dicts:
+        for path, value in one.items():
+            out[path] = out[path] + np.asarray(value) if path in out else np.asarray(value)
+    return out

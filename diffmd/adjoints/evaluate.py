@@ -1,0 +1,88 @@
+"""The loss alone, of one set of parameters or of many at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from diffmd.adjoints.base import Floats, Measurements, Progress, Say, finish, join, split
+from diffmd.dynamics.march import march
+from diffmd.dynamics.schedule import Segment
+from diffmd.dynamics.segment import Report, Shape
+from diffmd.objective import Objective, P, Problem, Ready
+from diffmd.system import Values
+
+
+class Evaluator:
+    """Runs the objective forward. `many` runs a batch of parameters side by side, one program for all of them."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._problems = objective.problems
+        self._made: dict[Any, Any] = {}
+
+    def one(self, ready: Ready, p: P, say: Say, progress: Progress) -> tuple[float, list[float]]:
+        """Loss and terms at `p`."""
+        batch = {path: jnp.asarray(value)[None] for path, value in p.items()}
+        losses, terms = self.many(ready, batch, say, progress)
+        return float(losses[0]), [float(t) for t in terms[0]]
+
+    def many(
+        self, ready: Ready, batch: P, say: Say, progress: Progress
+    ) -> tuple[Float[np.ndarray, "batch"], Float[np.ndarray, "batch terms"]]:
+        """Losses and terms of each row of `batch`."""
+        out = [self._problem(problem, ready, batch, say, progress) for problem in self._problems]
+        return np.sum([o[0] for o in out], axis=0), np.concatenate([o[1] for o in out], axis=1)
+
+    def _once(self, name: Any, make: Any) -> Any:
+        if name not in self._made:
+            self._made[name] = jax.jit(make)
+        return self._made[name]
+
+    def _problem(self, problem: Problem, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
+        base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
+        plan = control.plan
+
+        def start(batch: P, base: Values) -> tuple[Floats, Array]:
+            return jax.vmap(lambda p: split(problem.start(p, base, plan)))(batch), jnp.asarray(problem.first_step)
+
+        def measure(batch: P, base: Values, floats: Floats, step: Array) -> Any:
+            return jax.vmap(lambda p, f: problem.measure(p, base, plan, join(f, problem.box_shape, step)))(batch, floats)
+
+        def run(shape: Shape) -> Any:
+            def segment(batch: P, base: Values, key: Array, floats: Floats, step: Array) -> Any:
+                def one(p: P, floats: Floats) -> Any:
+                    state, rows, report = problem.advance(p, base, key, shape, join(floats, problem.box_shape, step))
+                    return split(state), state.step, rows, report
+
+                floats, steps, rows, reports = jax.vmap(one)(batch, floats)
+                report = Report(jnp.max(reports.displacement2), jnp.max(reports.needed, 0), jnp.all(reports.finite))
+                return floats, steps[0], rows, report
+
+            return self._once((problem.name, "run", shape), segment)
+
+        floats, step = self._once((problem.name, "start", plan), start)(batch, base)
+        rows = Measurements.empty(problem)
+        if problem.measures_start:
+            rows.add_start(self._once((problem.name, "measure", plan), measure)(batch, base, floats, step))
+
+        def advance(shape: Shape, state: Any) -> Any:
+            floats, step = state
+            floats, step, out, report = run(shape)(batch, base, key, floats, step)
+            return (floats, step), out, report, None
+
+        def accepted(segment: Segment, shape: Shape, before: Any, after: Any, out: Any, extra: Any) -> None:
+            rows.add(segment, out)
+            progress(segment.steps)
+
+        march((floats, step), problem.segments(problem.longest(plan)), control, advance, accepted, say)
+        choice, started = rows.choice, problem.measures_start
+
+        def finished(pieces: Any) -> Any:
+            return jax.vmap(lambda own: finish(problem, choice, own, start=started))(pieces)
+
+        losses, terms = self._once((problem.name, "finish", choice), finished)(rows.pieces)
+        return np.asarray(losses), np.asarray(terms)

@@ -1,0 +1,147 @@
+"""Finite differences: the simulation as a black box, and the judge of every other method.
+
+Central differences d(h) = (f(p + h t) - f(p - h t)) / 2h over a sweep of steps h, extrapolated to h -> 0 by Neville's
+tableau in h^2 (Ridders, Adv. Eng. Software 4, 75 (1982), doi:10.1016/S0141-1195(82)80057-0). The entry whose neighbours
+agree best lies on the plateau between truncation and rounding; how far they differ is its error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, basis, flat_size, unflatten
+from diffmd.adjoints.evaluate import Evaluator
+from diffmd.objective import Objective, P, Ready
+
+_RATIO = np.sqrt(10.0)
+_DEPTH = 3
+"""Columns of the tableau: raw differences and so many extrapolations minus one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A derivative along one direction, by finite differences.
+
+    Attributes:
+        value, error: the plateau's, and its own error estimate (never below rounding).
+        steps: the sweep's h, falling.
+        central: d(h).
+        one_sided: (f(p + h t) - f(p)) / h and (f(p) - f(p - h t)) / h.
+        step: the h of the chosen entry.
+    """
+
+    value: float
+    error: float
+    steps: Float[np.ndarray, "sweep"]
+    central: Float[np.ndarray, "sweep"]
+    one_sided: Float[np.ndarray, "2 sweep"]
+    step: float
+
+
+class FiniteDifference(Adjoint):
+    """Central differences over an objective, `batch` displaced trajectories at once; `step` None: a sweep."""
+
+    def __init__(self, objective: Objective, step: float | None, batch: int) -> None:
+        self._evaluator = Evaluator(objective.with_mode("forward"))
+        self._step = step
+        self._batch = max(2, batch)
+
+    def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
+        """Loss and gradient at `p`, one number after another."""
+        size = flat_size(p)
+        loss, terms = self._evaluator.one(ready, p, say, progress)
+        differences = self.directional(ready, p, basis(p, 0, size), loss, say, progress)
+        values = np.array([d.value for d in differences])
+        return Gradient(loss, terms, unflatten(p, values), _plateau(differences))
+
+    def directional(
+        self, ready: Ready, p: P, tangents: P, loss: float, say: Say, progress: Progress
+    ) -> list[Difference]:
+        """The derivative along each tangent (stacked first); `loss` is f(p)."""
+        count = len(next(iter(tangents.values())))
+        scales = np.array([_scale(p, {path: t[k] for path, t in tangents.items()}) for k in range(count)])
+        relative = _sweep(p) if self._step is None else np.array([self._step])
+        steps = scales[:, None] * relative
+        displaced = [(k, sign * h) for k in range(count) for h in steps[k] for sign in (1, -1)]
+        values: list[float] = []
+        for start in range(0, len(displaced), self._batch):
+            chosen = displaced[start : start + self._batch]
+            # A short last batch is filled up, so that one program serves all.
+            padded = chosen + [chosen[-1]] * (self._batch - len(chosen))
+            batch = {
+                path: jnp.asarray(
+                    np.stack([np.asarray(value) + h * np.asarray(tangents[path][k]) for k, h in padded]),
+                    jnp.result_type(value),
+                )
+                for path, value in p.items()
+            }
+            values += list(self._evaluator.many(ready, batch, say, progress)[0][: len(chosen)])
+        table = np.asarray(values, float).reshape(count, len(relative), 2)
+        epsilon = float(jnp.finfo(jax.tree.leaves(dict(p))[0].dtype).eps)
+        return [_difference(steps[k], table[k, :, 0], table[k, :, 1], loss, epsilon) for k in range(count)]
+
+
+def _sweep(p: P) -> Float[np.ndarray, "sweep"]:
+    """Relative steps, from where truncation rules to where rounding does."""
+    epsilon = float(jnp.finfo(jax.tree.leaves(dict(p))[0].dtype).eps)
+    smallest = epsilon ** (1 / 2)
+    count = int(np.ceil(np.log(1e-2 / smallest) / np.log(_RATIO))) + 1
+    return 1e-2 / _RATIO ** np.arange(count)
+
+
+def _scale(p: P, tangent: Any) -> float:
+    """The size of what a tangent moves: its largest |p| there, or 1 where that is zero."""
+    moved = [np.abs(np.asarray(p[path], float)[np.asarray(t) != 0]) for path, t in tangent.items()]
+    largest = max((float(m.max()) for m in moved if m.size), default=0.0)
+    return (largest if largest > 0 else 1.0) / max(float(np.max(np.abs(np.asarray(t)))) for t in tangent.values())
+
+
+def _difference(
+    steps: Float[np.ndarray, "sweep"],
+    plus: Float[np.ndarray, "sweep"],
+    minus: Float[np.ndarray, "sweep"],
+    loss: float,
+    epsilon: float,
+) -> Difference:
+    central = (plus - minus) / (2 * steps)
+    one_sided = np.stack([(plus - loss) / steps, (loss - minus) / steps])
+    rounding = epsilon * max(abs(loss), float(np.max(np.abs(plus), initial=0)) if np.isfinite(plus).all() else 0) / steps
+    if len(steps) == 1:
+        spread = abs(float(one_sided[0, 0] - one_sided[1, 0])) / 2
+        return Difference(float(central[0]), max(spread, float(rounding[0])), steps, central, one_sided, float(steps[0]))
+    best, error, at = float("nan"), float("inf"), 0
+    column = central
+    for depth in range(_DEPTH):
+        # Entry k of a column rests on steps k .. k + depth.
+        for k in range(1, len(column) - 1):
+            around = max(abs(column[k] - column[k - 1]), abs(column[k] - column[k + 1]))
+            guess = max(float(around), float(rounding[k + depth]))
+            if np.isfinite(guess) and guess < error:
+                best, error, at = float(column[k]), guess, k + depth
+        factor = _RATIO ** (2 * (depth + 1))
+        column = (factor * column[1:] - column[:-1]) / (factor - 1)
+    return Difference(best, error, steps, central, one_sided, float(steps[at]))
+
+
+def _plateau(differences: list[Difference]) -> Health:
+    if not differences:
+        return Health("plateau", np.zeros(0), np.zeros(0), None, None, "There is nothing to differentiate.")
+    worst = max(differences, key=lambda d: d.error / abs(d.value) if d.value else 0.0)
+    spread = np.abs(worst.central - worst.value)
+    relative = worst.error / abs(worst.value) if worst.value else 0.0
+    if not np.isfinite(worst.value):
+        advice = "No step size gave a finite difference: the loss is not finite near these parameters."
+    elif relative > 1e-2:
+        advice = (
+            f"The differences agree to {relative:.1e} only, at any step: the loss is not smooth there, or chaotic; "
+            "diffmd gradcheck says which."
+        )
+    else:
+        advice = f"The differences agree to {relative:.1e} on a plateau around h = {worst.step:.1e}."
+    return Health("plateau", worst.steps, spread, None, None, advice)

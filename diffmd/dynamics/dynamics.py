@@ -1,0 +1,94 @@
+"""One step of a system's dynamics: integrator, thermostat, centre-of-mass removal, and what a frame shows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from diffmd.box import Box
+from diffmd.dynamics.base import Integrator, Thermostat
+from diffmd.forcefield import ForceField, Neighbors
+from diffmd.observables.base import Frame
+from diffmd.system import State, System, Values
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dynamics:
+    """How a state evolves.
+
+    Attributes:
+        integrator, thermostat: their numbers are taken from values under `section` (``dynamics`` or
+            ``dynamics.equilibration``), so that they can be learnt.
+        com_every: centre-of-mass motion is removed every so many steps; 0: never.
+        stream: which random stream the noise comes from, so that equilibration and production draw different numbers.
+    """
+
+    forcefield: ForceField
+    integrator: Integrator
+    thermostat: Thermostat | None
+    com_every: int = 0
+    section: str = "dynamics"
+    stream: int = 0
+
+    @property
+    def system(self) -> System:
+        """The system of the force field."""
+        return self.forcefield.system
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """n_f in T = 2 E_kin / (n_f k_B): 3N - 3 where total momentum is conserved or removed, else 3N."""
+        n = self.system.size
+        fixed = 3 if (self.integrator.conserves_momentum or self.com_every) and n > 1 else 0
+        return 3 * n - fixed
+
+    def numbers(self, values: Values, part: str) -> Mapping[str, Array]:
+        """The values of ``integrator`` or ``thermostat``, by name."""
+        prefix = f"{self.section}.{part}."
+        return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
+
+    def step(self, values: Values, key: Array, state: State, neighbors: Neighbors) -> State:
+        """One time step. `key` is the run's; the noise of step n is a function of (key, stream, n) alone."""
+        masses, p = self.system.masses(values), self.numbers(values, "integrator")
+
+        def force(positions: Float[Array, "atoms 3"], box: Box) -> Float[Array, "atoms 3"]:
+            return self.forcefield.forces(values, positions, box, neighbors)
+
+        def noise() -> Float[Array, "atoms 3"]:
+            own = jax.random.fold_in(jax.random.fold_in(key, self.stream), state.step)
+            return jax.random.normal(own, state.positions.shape, state.positions.dtype)
+
+        new = self.integrator.step(p, state, masses, self.system.units.boltzmann, force, noise)
+        velocities = new.velocities
+        if self.thermostat is not None:
+            temperature = self.temperature(masses, velocities)
+            velocities = self.thermostat.apply(self.numbers(values, "thermostat"), velocities, temperature, p["dt"])
+        if self.com_every:
+            drift = jnp.sum(masses[:, None] * velocities, axis=0) / jnp.sum(masses)
+            velocities = velocities - jnp.where(new.step % self.com_every == 0, drift, 0)
+        return dataclasses.replace(new, velocities=velocities)
+
+    def temperature(self, masses: Float[Array, "atoms"], velocities: Float[Array, "atoms 3"]) -> Float[Array, ""]:
+        """T = 2 E_kin / (n_f k_B)."""
+        return jnp.sum(masses[:, None] * velocities**2) / (self.degrees_of_freedom * self.system.units.boltzmann)
+
+    def start(self, values: Values, neighbors: Neighbors, box: Box, step: Array) -> State:
+        """The state at the values' positions and velocities."""
+        x = values["system.positions"]
+        forces = self.forcefield.forces(values, x, box, neighbors)
+        return State(x, values["system.velocities"], forces, box, step)
+
+    def frame(self, values: Values, state: State, neighbors: Neighbors) -> Frame:
+        """What observables see of a state."""
+        return Frame(
+            positions=state.positions,
+            velocities=state.velocities,
+            masses=self.system.masses(values),
+            box=state.box,
+            potential_energy=lambda: self.forcefield.energy(values, state.positions, state.box, neighbors),
+            degrees_of_freedom=self.degrees_of_freedom,
+        )

@@ -1,0 +1,140 @@
+"""The host's loop over segments: capacities, block lengths, flags, and what to do when a segment broke a bound."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from diffmd.dynamics.schedule import Segment
+from diffmd.dynamics.segment import Report, Shape
+from diffmd.errors import NumericalError
+from diffmd.neighbors import NeighborPlan, grow
+from diffmd.system import State
+
+BLOCKS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 100)
+"""Steps between list builds are one of these, so that few programs ever compile."""
+
+Extra = TypeVar("Extra")
+
+
+class NonFinite(NumericalError):
+    """A segment ended in nan or infinity; carries where it began, so that the step can be found."""
+
+    def __init__(self, segment: Segment, state: State) -> None:
+        super().__init__(f"not finite between steps {segment.start} and {segment.start + segment.steps}")
+        self.segment = segment
+        self.state = state
+
+
+@dataclasses.dataclass
+class ListControl:
+    """How lists are built now: the plan, and how many steps a block has. The one thing that a run adapts.
+
+    It changes only with what segments report, so a run that is repeated or resumed from it repeats every choice.
+    """
+
+    plan: NeighborPlan
+    block: int
+    fixed: bool = False
+    """Whether the config fixed the block; it still shrinks when a segment breaks the bound."""
+
+    def shape(self, segment: Segment) -> Shape:
+        """The compiled shape of a segment as things stand."""
+        return Shape(segment.steps, segment.stride, self.block if self.plan.is_list else 0, segment.active, self.plan)
+
+    def to_json(self) -> str:
+        """For a checkpoint."""
+        return json.dumps({"plan": self.plan.to_dict(), "block": self.block, "fixed": self.fixed})
+
+    @staticmethod
+    def from_json(text: str) -> ListControl:
+        """The reverse of `to_json`."""
+        data = json.loads(text)
+        return ListControl(NeighborPlan.from_dict(data["plan"]), data["block"], data["fixed"])
+
+    def mend(self, report: Report) -> str | None:
+        """Grows a capacity or shortens the block if `report` broke a bound; says which, or None if all held.
+
+        Raises NumericalError if nothing is left to mend.
+        """
+        if not self.plan.is_list:
+            return None
+        if self.plan.overflowed(needed := np.asarray(report.needed)):
+            larger = grow(self.plan, needed)
+            if larger == self.plan:
+                raise NumericalError(f"the neighbour list cannot grow to the {needed.max()} neighbours it needs")
+            self.plan = larger
+            return f"neighbour list grown to {larger.capacity} a row"
+        limit = self.plan.skin / 2
+        moved = float(np.sqrt(report.displacement2))
+        if not moved <= limit:
+            if self.block == 1:
+                raise NumericalError(
+                    f"an atom moved {moved:.3g} in one step, over half the skin of {self.plan.skin:g}; "
+                    "use a smaller dynamics.integrator.dt or a larger dynamics.neighbors.skin"
+                )
+            # Shorter in proportion to how far it went, and by one rung at least.
+            allowed = self.block * limit / moved if np.isfinite(moved) else 1
+            self.block = max([b for b in BLOCKS if b < self.block and b <= allowed], default=1)
+            return f"neighbour lists rebuilt every {self.block} steps"
+        return None
+
+    def relax(self, report: Report) -> None:
+        """Lengthens the block where it is less than half of what the displacements allow."""
+        if self.fixed or not self.plan.is_list:
+            return
+        moved = float(np.sqrt(report.displacement2))
+        allowed = 0.8 * self.block * (self.plan.skin / 2) / moved if moved > 0 else BLOCKS[-1]
+        better = max(b for b in BLOCKS if b <= max(allowed, 1))
+        if better >= 2 * self.block:
+            self.block = better
+
+
+def first_block(every: int | None, skin: float, speed: float, dt: float) -> int:
+    """The block to start with: the config's, or what the fastest atom's `speed` allows."""
+    if every is not None:
+        return every
+    allowed = 0.5 * skin / (speed * dt) if speed * dt > 0 else BLOCKS[-1]
+    return max((b for b in BLOCKS if b <= min(allowed, 20)), default=1)
+
+
+def march(
+    state: State,
+    segments: Iterable[Segment],
+    control: ListControl,
+    advance: Callable[[Shape, State], tuple[State, Any, Report, Extra]],
+    accepted: Callable[[Segment, Shape, State, State, Any, Extra], None],
+    say: Callable[[str], None],
+) -> State:
+    """Runs segments one after another, each again until it keeps every bound.
+
+    Args:
+        advance: runs one segment of a shape from a state.
+        accepted: told of each segment that kept its bounds: (segment, shape, state before, state after, rows, extra).
+        say: told when a segment had to be run again.
+
+    Raises:
+        NonFinite: a segment left the finite numbers.
+        NumericalError: a bound was broken that nothing mends.
+    """
+    for segment in segments:
+        while True:
+            shape = control.shape(segment)
+            after, rows, report, extra = advance(shape, state)
+            if not bool(report.finite):
+                # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.
+                if control.block > 1 and control.plan.is_list and control.mend(report):
+                    continue
+                raise NonFinite(segment, state)
+            mended = control.mend(report)
+            if mended is None:
+                break
+            say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
+        accepted(segment, shape, state, after, rows, extra)
+        state = after
+        control.relax(report)
+    return state

@@ -1,0 +1,192 @@
+"""A segment: the compiled stretch of steps between two looks of the host.
+
+A segment is a scan of blocks, a block the stretch between two list builds. Lists are built inside the compiled code from
+positions that carry no gradient. What the host must know to accept a segment comes back in a `Report`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from diffmd.dynamics.dynamics import Dynamics
+from diffmd.forcefield import Neighbors
+from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
+from diffmd.observables.base import Frame
+from diffmd.system import State, Values
+
+Measure = Callable[[Frame, State], object]
+"""What is kept of a frame: any pytree of arrays."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Everything about a segment that is compiled in.
+
+    Attributes:
+        steps: its length.
+        stride: a frame is measured after every `stride` steps (which divides `steps`); 0: none is.
+        block: steps between two list builds; of no account with all pairs.
+        active: which of the measures are taken.
+        plan: how lists are built.
+    """
+
+    steps: int
+    stride: int
+    block: int
+    active: tuple[int, ...]
+    plan: NeighborPlan
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What the host checks before it accepts a segment.
+
+    Attributes:
+        displacement2: largest squared displacement of an atom since its list was built; the list is complete while it
+            is at most (skin / 2)^2.
+        needed: largest counts that the builds found, to compare with the plan's capacities.
+        finite: whether the last state is finite.
+    """
+
+    displacement2: Float[Array, ""]
+    needed: Int[Array, "capacities"]
+    finite: Bool[Array, ""]
+
+
+@jax.custom_vjp
+def _tap(x: Array, v: Array, probe: Array) -> tuple[Array, Array]:
+    """(x, v), and in the backward pass the norm of their cotangent as the "gradient" of `probe`."""
+    return x, v
+
+
+_tap.defvjp(
+    lambda x, v, probe: ((x, v), None),
+    lambda _, ct: (*ct, jnp.sqrt(jnp.sum(ct[0] * ct[0]) + jnp.sum(ct[1] * ct[1]))),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loop:
+    dynamics: Dynamics
+    shape: Shape
+    measures: tuple[Measure, ...]
+    values: Values
+    key: Array
+
+    def list_of(self, state: State) -> Neighbors:
+        x, box = lax.stop_gradient((state.positions, state.box))
+        return build(self.shape.plan, x, box, self.dynamics.system.excluded)
+
+    def steps(self, carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
+        """`count` steps with one list."""
+
+        def body(carry, probe):  # type: ignore[no-untyped-def]
+            state, worst = carry
+            if probe is not None:
+                x, v = _tap(state.positions, state.velocities, probe)
+                state = dataclasses.replace(state, positions=x, velocities=v)
+            state = self.dynamics.step(self.values, self.key, state, neighbors)
+            if not isinstance(neighbors, AllPairs):
+                x, box = lax.stop_gradient((state.positions, state.box))
+                worst = jnp.maximum(worst, displacement2(neighbors, x, box))
+            return (state, worst), None
+
+        return lax.scan(body, carry, probes, length=count)[0]
+
+    def measure(self, state: State, neighbors: Neighbors) -> tuple[object, ...]:
+        frame = self.dynamics.frame(self.values, state, neighbors)
+        return tuple(self.measures[k](frame, state) for k in self.shape.active)
+
+
+def _cut(probes: Array | None, start: int, groups: int, size: int) -> Array | None:
+    """`groups` runs of `size` probes from `start`, as (groups, size)."""
+    return None if probes is None else probes[start : start + groups * size].reshape(groups, size)
+
+
+def run_segment(
+    dynamics: Dynamics,
+    measures: tuple[Measure, ...],
+    shape: Shape,
+    values: Values,
+    key: Array,
+    state: State,
+    probes: Float[Array, "steps"] | None = None,
+) -> tuple[State, tuple[object, ...], Report]:
+    """Runs a segment.
+
+    Args:
+        probes: zeros, one a step; their "gradient" is the norm of the state's cotangent at the start of each step.
+            They forbid forward mode; None leaves them out.
+
+    Returns:
+        The state after it, the rows of each active measure (frames first), and the report.
+    """
+    loop = _Loop(dynamics, shape, measures, values, key)
+    zero = jnp.zeros((), state.positions.dtype)
+    first = loop.list_of(state)
+    needed = first.needed
+    if isinstance(first, AllPairs):
+        group = shape.steps
+    elif shape.stride and shape.block >= shape.stride:
+        group = shape.block // shape.stride * shape.stride
+    else:
+        group = shape.block
+    stride = shape.stride
+
+    def on_one_list(carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
+        """`count` steps and their frames on one list."""
+        if not stride:
+            return loop.steps(carry, count, probes, neighbors), ()
+
+        def interval(carry, probes):  # type: ignore[no-untyped-def]
+            carry = loop.steps(carry, stride, probes, neighbors)
+            return carry, loop.measure(carry[0], neighbors)
+
+        return lax.scan(interval, carry, _cut(probes, 0, count // stride, stride), length=count // stride)
+
+    def block(carry, count: int, probes):  # type: ignore[no-untyped-def]
+        """A list build, then `count` steps on it."""
+        inner, needed = carry
+        neighbors = loop.list_of(inner[0])
+        inner, rows = on_one_list(inner, count, probes, neighbors)
+        return (inner, jnp.maximum(needed, neighbors.needed)), rows
+
+    def blocks(carry, steps: int, probes):  # type: ignore[no-untyped-def]
+        """`steps` steps in blocks of `group`, and a shorter one at the end."""
+        full, rest = divmod(steps, group)
+        rows: list[object] = []
+        if full:
+            carry, out = lax.scan(lambda c, p: block(c, group, p), carry, _cut(probes, 0, full, group), length=full)
+            rows.append(jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:]), out))
+        if rest:
+            carry, out = block(carry, rest, None if probes is None else probes[full * group :])
+            rows.append(out)
+        return carry, rows[0] if len(rows) == 1 else jax.tree.map(lambda *r: jnp.concatenate(r), *rows)
+
+    inner = (state, zero)
+    if isinstance(first, AllPairs):
+        inner, rows = on_one_list(inner, shape.steps, probes, first)
+    elif stride and shape.block < stride:
+        # Several lists between two frames: the frame is measured on a list of its own.
+        unmeasured = dataclasses.replace(shape, stride=0)
+
+        def interval(carry, probes):  # type: ignore[no-untyped-def]
+            inner, needed = carry
+            end, _, report = run_segment(dynamics, measures, unmeasured, values, key, inner[0], probes)
+            inner = (end, jnp.maximum(inner[1], report.displacement2))
+            return (inner, jnp.maximum(needed, report.needed)), loop.measure(end, loop.list_of(end))
+
+        count = shape.steps // stride
+        (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, 0, count, stride), length=count)
+    else:
+        (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
+    state, worst = inner
+    finite = jnp.all(jnp.isfinite(state.positions)) & jnp.all(jnp.isfinite(state.velocities))
+    return state, rows, Report(worst, needed, finite)

@@ -1,0 +1,139 @@
+"""The force field: every potential of a system, pair potentials in one sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from diffmd.box import Box
+from diffmd.neighbors import AllPairs, NeighborList
+from diffmd.potentials.base import EnergyPotential, PairPotential, Potential, TermForce, TermPotential
+from diffmd.potentials.sweep import Mode, PairSweep, Sweep, Tables
+from diffmd.potentials.terms import TermTable, term_energy, term_forces
+from diffmd.system import System, Values
+
+Neighbors = AllPairs | NeighborList
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ForceField:
+    """The sum of named potentials.
+
+    Forces and energies are functions of ``values`` (parameters under ``potentials.<name>.``), positions, box and a
+    neighbour list that holds every pair within `cutoff`. `mode` says which derivative the sweeps carry.
+    """
+
+    system: System
+    potentials: Mapping[str, Potential]
+    mode: Mode
+    tables: Mapping[str, TermTable]
+
+    @staticmethod
+    def create(system: System, potentials: Mapping[str, Potential], mode: Mode) -> ForceField:
+        """The force field of `potentials`, with the gather tables of its listed terms."""
+        tables = {
+            name: TermTable.create(potential.atoms, system.size, mode)
+            for name, potential in potentials.items()
+            if isinstance(potential, (TermPotential, TermForce))
+        }
+        return ForceField(system, potentials, mode, tables)
+
+    def with_mode(self, mode: Mode) -> ForceField:
+        """The same force field, carrying the derivative of the other mode."""
+        return self if mode == self.mode else ForceField.create(self.system, self.potentials, mode)
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether any potential looks at neighbours."""
+        return any(isinstance(p, (PairPotential, EnergyPotential)) for p in self.potentials.values())
+
+    @property
+    def cutoff(self) -> float | None:
+        """The longest cutoff, None if a potential has none (then all pairs are needed)."""
+        cutoffs = [p.cutoff for p in self.potentials.values() if isinstance(p, (PairPotential, EnergyPotential))]
+        known = [c for c in cutoffs if c is not None]
+        return None if len(known) < len(cutoffs) or not known else max(known)
+
+    def parameters(self, values: Values, name: str) -> dict[str, Array]:
+        """The values of one potential, by path below it."""
+        prefix = f"potentials.{name}."
+        return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
+
+    def forces(
+        self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors
+    ) -> Float[Array, "atoms 3"]:
+        """F = -dU/dx of all potentials."""
+        total = jnp.zeros_like(positions)
+        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
+        if pairs:
+            total = self.sweep(values, positions, box, neighbors, pairs, ("forces",)).forces
+        for name, potential in self.potentials.items():
+            p = self.parameters(values, name)
+            if isinstance(potential, (TermPotential, TermForce)):
+                total = total + term_forces(potential, self.tables[name], p, positions, box)
+            elif isinstance(potential, EnergyPotential):
+                total = total - jax.grad(potential.energy, argnums=1)(p, positions, box, neighbors)
+        return total
+
+    def energy(
+        self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors
+    ) -> Float[Array, ""]:
+        """U of all potentials."""
+        total = jnp.zeros((), positions.dtype)
+        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
+        if pairs:
+            total = total + jnp.sum(self.sweep(values, positions, box, neighbors, pairs, ("energies",)).energies)
+        for name in (n for n in self.potentials if n not in pairs):
+            total = total + self._other_energy(values, positions, box, neighbors, name)
+        return total
+
+    def energies(
+        self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors
+    ) -> dict[str, Array]:
+        """U of each potential by name (a sweep each; for reports)."""
+        return {name: self.only(name).energy(values, positions, box, neighbors) for name in self.potentials}
+
+    def only(self, name: str) -> ForceField:
+        """The force field with one potential alone."""
+        return ForceField.create(self.system, {name: self.potentials[name]}, self.mode)
+
+    def sweep(
+        self,
+        values: Values,
+        positions: Float[Array, "atoms 3"],
+        box: Box,
+        neighbors: Neighbors,
+        names: list[str],
+        want: tuple[str, ...],
+    ) -> Sweep:
+        """The pair sweep over the potentials `names`; `want` as in `PairSweep`."""
+        q: Tables = {}
+        members: dict[str, PairPotential] = {}
+        for name in names:
+            potential = self.potentials[name]
+            assert isinstance(potential, PairPotential)
+            members[name] = potential
+            for key, value in potential.pair_parameters(self.parameters(values, name)).items():
+                q[f"{name}/{key}"] = value
+
+        def energy(r2: Array, spread: Mapping[str, Array]) -> Array:
+            total = jnp.zeros_like(r2)
+            for name, potential in members.items():
+                own = {k[len(name) + 1 :]: v for k, v in spread.items() if k.startswith(f"{name}/")}
+                total = total + potential.pair_energy(r2, own)
+            return total
+
+        return PairSweep(energy, self.system.types, self.mode)(positions, box, neighbors, q, want)
+
+    def _other_energy(
+        self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors, name: str
+    ) -> Array:
+        potential, p = self.potentials[name], self.parameters(values, name)
+        if isinstance(potential, (TermPotential, TermForce)):
+            return term_energy(potential, self.tables[name], p, positions, box)
+        assert isinstance(potential, EnergyPotential)
+        return potential.energy(p, positions, box, neighbors)

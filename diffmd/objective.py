@@ -1,0 +1,155 @@
+"""Parameters -> trajectory -> loss, over one or several systems: the one function that is differentiated.
+
+An adjoint receives `Problem`s: `start`, `advance` (a segment of steps, measured), `finish` (measurements -> loss). It
+knows nothing of integrators or potentials, and they know nothing of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from diffmd.box import Box, BoxShape, inverse
+from diffmd.dynamics.dynamics import Dynamics
+from diffmd.dynamics.march import ListControl
+from diffmd.dynamics.schedule import Leg, Segment, legs, segments, usual_length
+from diffmd.dynamics.segment import Measure, Report, Shape, run_segment
+from diffmd.losses import LossTerm, evaluate, frame_steps
+from diffmd.neighbors import NeighborPlan, build
+from diffmd.observables.base import Frame
+from diffmd.parameters import Parameters
+from diffmd.potentials.sweep import Mode
+from diffmd.system import State, Values
+
+P = Mapping[str, Array]
+Rows = list[list[object]]
+"""For each measure, its row arrays in the order in which segments gave them."""
+
+
+def _observe(term: LossTerm) -> Measure:
+    def measure(frame: Frame, state: State) -> Array:
+        return term.observable.measure(frame)
+
+    return measure
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """One system's trajectory and its loss.
+
+    Attributes:
+        name, weight: in the objective's sum.
+        dynamics: production dynamics, whose force field carries the derivative of its mode.
+        terms: the loss's.
+        steps: number of steps.
+        parameters: all of the objective's; those of this system are bound into `values`.
+        box_shape: ``none``, ``orthorhombic`` or ``triclinic``.
+        first_step: number of the first step: an earlier run's last, where this one goes on from it. Frames of the
+            loss count from 0 all the same.
+    """
+
+    name: str
+    weight: float
+    dynamics: Dynamics
+    terms: tuple[LossTerm, ...]
+    steps: int
+    parameters: Parameters
+    box_shape: BoxShape
+    first_step: int = 0
+
+    def with_mode(self, mode: Mode) -> Problem:
+        """The same problem, whose sweeps carry the derivative of a mode."""
+        field = self.dynamics.forcefield.with_mode(mode)
+        return dataclasses.replace(self, dynamics=dataclasses.replace(self.dynamics, forcefield=field))
+
+    @property
+    def frames(self) -> list[np.ndarray]:
+        """The steps that each term is measured at."""
+        return [frame_steps(term, self.steps) for term in self.terms]
+
+    @property
+    def legs(self) -> list[Leg]:
+        """The evenly measured stretches of the run."""
+        return legs(self.steps, self.frames)
+
+    def segments(self, longest: int) -> list[Segment]:
+        """The run cut into segments."""
+        return segments(self.legs, longest)
+
+    def longest(self, plan: NeighborPlan) -> int:
+        """Steps between two looks of the host, if nothing else limits them."""
+        return usual_length(self.dynamics.system.size * plan.capacity)
+
+    def values(self, p: P, base: Values) -> Values:
+        """This system's values with the parameters in their places.
+
+        Where the box is learnt, atoms keep their fractional coordinates: x = x0 H0^-1 H.
+        """
+        bound = self.parameters.bind(self.name, p, base)
+        if self.box_shape != "none" and self.parameters.touches(self.name, "system.box"):
+            old, new = self.box(base), self.box(bound)
+            # Shifts by x0 H0^-1 (H - H0), so that an unchanged box moves nothing, not even the last bit.
+            moved = base["system.positions"] @ inverse(old) @ (new.vectors - old.vectors)
+            bound["system.positions"] = bound["system.positions"] + moved
+        return bound
+
+    def box(self, values: Values) -> Box:
+        """The box that the values describe."""
+        h = values.get("system.box", jnp.ones(3))
+        return Box(jnp.diag(h) if h.ndim == 1 else h, self.box_shape)
+
+    def start(self, p: P, base: Values, plan: NeighborPlan) -> State:
+        """The state before the first step."""
+        values = self.values(p, base)
+        box = self.box(values)
+        neighbors = build(plan, values["system.positions"], box, self.dynamics.system.excluded)
+        return self.dynamics.start(values, neighbors, box, jnp.asarray(self.first_step))
+
+    def advance(
+        self, p: P, base: Values, key: Array, shape: Shape, state: State, probes: Float[Array, "steps"] | None = None
+    ) -> tuple[State, tuple[object, ...], Report]:
+        """A segment of steps; its rows are those of the terms `shape.active`."""
+        measures = tuple(_observe(term) for term in self.terms)
+        return run_segment(self.dynamics, measures, shape, self.values(p, base), key, state, probes)
+
+    def measure(self, p: P, base: Values, plan: NeighborPlan, state: State) -> list[Array]:
+        """Every term's measurement of one state (step 0's, which no segment measures)."""
+        values = self.values(p, base)
+        neighbors = build(plan, state.positions, state.box, self.dynamics.system.excluded)
+        frame = self.dynamics.frame(values, state, neighbors)
+        return [term.observable.measure(frame) for term in self.terms]
+
+    @property
+    def measures_start(self) -> bool:
+        """Whether any term wants step 0."""
+        return any(len(f) and f[0] == 0 for f in self.frames)
+
+    def finish(self, rows: Sequence[Float[Array, "frames ..."]]) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
+        """This system's loss, times its weight, and its terms."""
+        loss, terms = evaluate(self.terms, rows)
+        return self.weight * loss, self.weight * terms
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Objective:
+    """The sum of problems that share one dictionary of parameters."""
+
+    problems: tuple[Problem, ...]
+    parameters: Parameters
+
+    def with_mode(self, mode: Mode) -> Objective:
+        """The same objective, whose sweeps carry the derivative of a mode."""
+        return dataclasses.replace(self, problems=tuple(problem.with_mode(mode) for problem in self.problems))
+
+
+@dataclasses.dataclass
+class Ready:
+    """What a run of an objective starts from: each system's held values, list control and random key."""
+
+    values: dict[str, Values]
+    controls: dict[str, ListControl]
+    key: Array

@@ -1,0 +1,178 @@
+"""What is learnt: numbers picked by path, tied, and put back into the values of each system."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from diffmd.errors import ConfigError
+from diffmd.system import Values
+
+Index = tuple[int | slice, ...]
+_SLICED = re.compile(r"(?P<path>[^\[\]]+)(?:\[(?P<index>[-0-9:, ]+)\])?")
+
+_ITEM = re.compile(r"(?P<path>.+)\.(?P<item>\d+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One entry of the config's ``parameters``: a path (with globs or a slice) and the paths tied to it.
+
+    `lower`, `upper`, `transform` and `learning_rate` concern the optimiser alone.
+    """
+
+    path: str
+    tie: tuple[str, ...] = ()
+    lower: float | None = None
+    upper: float | None = None
+    transform: str | None = None
+    learning_rate: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a parameter goes: the key in one system's values, and the part of it (None: all)."""
+
+    system: str
+    key: str
+    index: Index | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One leaf: its full path (the name in every report), every place it fills, and the entry that asked for it."""
+
+    path: str
+    places: tuple[Place, ...]
+    request: Request
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    """The parameters of an objective over one or several systems, which share every path that is not a system's own.
+
+    A system's values have local keys (``system.box``); the full path of a system's own number in a config of several
+    systems is ``systems.NAME.system.box``, and in a single-system config the key itself.
+    """
+
+    leaves: tuple[Parameter, ...]
+
+    @staticmethod
+    def create(requests: Sequence[Request], names: Mapping[str, Mapping[str, str]]) -> Parameters:
+        """Resolves requests to leaves.
+
+        Args:
+            names: for each system, its values' keys and the full path of each. Systems share what has the same path.
+
+        Raises:
+            ConfigError: a path names nothing, or two entries name the same number.
+        """
+        index: dict[str, tuple[Place, ...]] = {}
+        for system, local in names.items():
+            for key, full in local.items():
+                index[full] = (*index.get(full, ()), Place(system, key, None))
+        leaves: list[Parameter] = []
+        claimed: dict[tuple[str, str], str] = {}
+        for number, request in enumerate(requests):
+            where = f"parameters.{number}"
+            found = _match(request.path, index, where)
+            ties = [_match(path, index, where) for path in request.tie]
+            for k, (path, places) in enumerate(found):
+                tied: list[Place] = []
+                for group in ties:
+                    if len(group) != len(found):
+                        raise ConfigError(f"{request.path} has {len(found)} values, what is tied to it {len(group)}", where)
+                    tied += group[k][1]
+                for place in (*places, *tied):
+                    name = (place.system, place.key)
+                    if name in claimed and (place.index is None or claimed[name] != "sliced"):
+                        raise ConfigError(f"{path} is named twice in parameters", where)
+                    claimed[name] = "sliced" if place.index is not None else path
+                leaves.append(Parameter(path, (*places, *tied), request))
+        return Parameters(tuple(leaves))
+
+    def initial(self, values: Mapping[str, Values]) -> dict[str, Array]:
+        """Starting values by path."""
+        out = {}
+        for leaf in self.leaves:
+            first = leaf.places[0]
+            value = values[first.system][first.key]
+            out[leaf.path] = value if first.index is None else value[first.index]
+        return out
+
+    def bind(self, system: str, p: Mapping[str, Array], values: Values) -> dict[str, Array]:
+        """One system's values with the parameters in their places."""
+        out = dict(values)
+        for leaf in self.leaves:
+            for place in leaf.places:
+                if place.system == system:
+                    new = p[leaf.path]
+                    key = place.key
+                    out[key] = jnp.reshape(new, out[key].shape) if place.index is None else out[key].at[place.index].set(new)
+        return out
+
+    def touches(self, system: str, key: str) -> bool:
+        """Whether any parameter fills this value."""
+        return any(place.system == system and place.key == key for leaf in self.leaves for place in leaf.places)
+
+
+def parse_index(text: str) -> Index:
+    """``0:10, 2`` as a tuple of slices and integers. Raises ValueError."""
+    out: list[int | slice] = []
+    for part in text.split(","):
+        bounds = [int(b) if b.strip() else None for b in part.split(":")]
+        if len(bounds) > 3 or (len(bounds) == 1 and bounds[0] is None):
+            raise ValueError(f"[{text}] is not a slice")
+        out.append(slice(*bounds) if len(bounds) > 1 else int(part))
+    return tuple(out)
+
+
+def _match(path: str, index: Mapping[str, tuple[Place, ...]], where: str) -> list[tuple[str, tuple[Place, ...]]]:
+    """The leaves that a path names: itself, all below it, or all that a glob fits."""
+    parsed = _SLICED.fullmatch(path)
+    if not parsed:
+        raise ConfigError(f"{path!r} is not a path", where)
+    stem = parsed["path"].strip()
+    depth = stem.count(".") + 1
+    found = [(full, places) for full, places in index.items() if _fits(stem, depth, full)]
+    if not found and (item := _ITEM.fullmatch(path)) and item["path"] in index:
+        # One number of a list: potentials.angle.theta0.0.
+        return [(path, tuple(dataclasses.replace(p, index=(int(item["item"]),)) for p in index[item["path"]]))]
+    if not found:
+        near = difflib.get_close_matches(stem, index, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{path} names nothing that can be learnt{hint}", where)
+    if parsed["index"] is None:
+        return found
+    if len(found) > 1:
+        raise ConfigError(f"{path}: a slice needs one array, and this names {len(found)}", where)
+    try:
+        chosen = parse_index(parsed["index"])
+    except ValueError as problem:
+        raise ConfigError(f"{path}: {problem}; write start:stop", where) from problem
+    places = tuple(dataclasses.replace(place, index=chosen) for place in found[0][1])
+    return [(f"{found[0][0]}[{parsed['index'].replace(' ', '')}]", places)]
+
+
+def _fits(pattern: str, depth: int, full: str) -> bool:
+    """Whether the first `depth` names of `full` fit the pattern name by name."""
+    names = full.split(".")
+    return len(names) >= depth and all(
+        fnmatch.fnmatchcase(name, part) for name, part in zip(names, pattern.split("."), strict=False)
+    )
+
+
+def check_shapes(p: Mapping[str, np.ndarray], expected: Mapping[str, Array]) -> None:
+    """Raises ConfigError unless `p` has the expected paths and shapes."""
+    if set(p) != set(expected):
+        raise ConfigError(f"other parameters than the config's: {', '.join(sorted(set(p) ^ set(expected)))}")
+    for path, value in p.items():
+        if np.shape(value) != np.shape(expected[path]):
+            raise ConfigError(f"shape {np.shape(value)}, not {np.shape(expected[path])}", path)

@@ -1,0 +1,208 @@
+"""Running a problem's dynamics for its own sake: recorded frames, equilibration, the first step that is not finite."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from diffmd.dynamics.dynamics import Dynamics
+from diffmd.dynamics.march import ListControl, NonFinite, march
+from diffmd.dynamics.schedule import Segment, legs, segments
+from diffmd.dynamics.segment import Measure, Shape, run_segment
+from diffmd.errors import NumericalError
+from diffmd.objective import P, Problem
+from diffmd.observables.base import Frame
+from diffmd.system import State, Values
+
+Say = Callable[[str], None]
+
+
+class Recorder:
+    """Runs a problem and hands over what a measure keeps of each recorded frame. Keeps what it has compiled."""
+
+    def __init__(self, problem: Problem, measure: Measure | None = None, dynamics: Dynamics | None = None) -> None:
+        self._problem = problem
+        self._dynamics = dynamics or problem.dynamics
+        self._measures = () if measure is None else (measure,)
+        self._made: dict[Any, Any] = {}
+
+    def start(self, p: P, base: Values, control: ListControl) -> State:
+        """The state at the values' positions and velocities."""
+
+        def start(p: P, base: Values) -> State:
+            return self._problem.start(p, base, control.plan)
+
+        return self._once(("start", control.plan), start)(p, base)
+
+    def first(self, p: P, base: Values, control: ListControl, state: State) -> Any:
+        """The frame of a state itself."""
+
+        def measure(p: P, base: Values, state: State) -> Any:
+            values = self._problem.values(p, base)
+            x, box = state.positions, state.box
+            from_lists = Shape(0, 0, 0, (), control.plan)
+            neighbors = _list_of(self._dynamics, from_lists, x, box)
+            return self._measures[0](self._dynamics.frame(values, state, neighbors), state)
+
+        return self._once(("first", control.plan), measure)(p, base, state)
+
+    def run(
+        self,
+        p: P,
+        base: Values,
+        key: Array,
+        control: ListControl,
+        state: State,
+        plan: Sequence[Segment],
+        accepted: Callable[[Segment, State, Any], None],
+        say: Say,
+    ) -> State:
+        """Runs the segments of `plan`; `accepted` gets each with the state after it and its rows (or None)."""
+
+        def advance(shape: Shape, state: State) -> Any:
+            def segment(p: P, base: Values, key: Array, state: State) -> Any:
+                values = self._problem.values(p, base)
+                return run_segment(self._dynamics, self._measures, shape, values, key, state)
+
+            after, rows, report = self._once(shape, segment)(p, base, key, state)
+            return after, rows, report, None
+
+        def told(segment: Segment, shape: Shape, before: State, after: State, rows: Any, extra: None) -> None:
+            accepted(segment, after, rows[0] if rows else None)
+
+        return march(state, plan, control, advance, told, say)
+
+    def _once(self, name: Any, make: Any) -> Any:
+        if name not in self._made:
+            self._made[name] = jax.jit(make)
+        return self._made[name]
+
+
+def _list_of(dynamics: Dynamics, shape: Shape, x: Array, box: Any) -> Any:
+    from diffmd.neighbors import build
+
+    return build(shape.plan, x, box, dynamics.system.excluded)
+
+
+def recording(steps: int, every: int, longest: int, start: int = 0) -> list[Segment]:
+    """Segments of a run from step `start` to `steps` that record every `every` steps, counted from step 0."""
+    frames = np.arange(0, steps + 1, every)
+    return segments(legs(steps - start, [frames[frames > start] - start]), max(longest, 1), start)
+
+
+def whole_frame(frame: Frame, state: State) -> dict[str, Array]:
+    """What a trajectory file keeps of a frame."""
+    kinetic = jnp.sum(frame.masses[:, None] * frame.velocities**2) / 2
+    potential = frame.potential_energy()
+    return {
+        "positions": frame.positions,
+        "velocities": frame.velocities,
+        "forces": state.forces,
+        "box": frame.box.vectors,
+        "potential_energy": potential,
+        "kinetic_energy": kinetic,
+        "total_energy": kinetic + potential,
+    }
+
+
+def equilibrate(
+    problem: Problem,
+    dynamics: Dynamics,
+    steps: int,
+    p: P,
+    base: Values,
+    key: Array,
+    control: ListControl,
+    say: Say,
+    progress: Callable[[int], None],
+) -> Values:
+    """The values with positions and velocities replaced by those after `steps` steps of other dynamics.
+
+    Nothing is differentiated: the parameters act on what comes out of it.
+    """
+    if not steps:
+        return base
+    recorder = Recorder(problem, None, dynamics)
+    state = recorder.start(p, base, control)
+
+    def accepted(segment: Segment, after: State, rows: Any) -> None:
+        progress(segment.steps)
+
+    plan = segments(legs(steps, []), problem.longest(control.plan))
+    try:
+        end = recorder.run(p, base, key, control, state, plan, accepted, say)
+    except NonFinite as problem_:
+        raise explain(problem, p, base, key, control, problem_, dynamics) from problem_
+    return {**base, "system.positions": end.positions, "system.velocities": end.velocities}
+
+
+def explain(
+    problem: Problem,
+    p: P,
+    base: Values,
+    key: Array,
+    control: ListControl,
+    failure: NonFinite,
+    dynamics: Dynamics | None = None,
+) -> NumericalError:
+    """Runs a segment that failed step by step, and says which step, atoms and potential left the finite numbers."""
+    dynamics = dynamics or problem.dynamics
+    recorder = Recorder(problem, None, dynamics)
+    state = failure.state
+    careful = dataclasses.replace(control, block=1)
+    one = Shape(1, 0, 1 if control.plan.is_list else 0, (), control.plan)
+
+    def segment(p: P, base: Values, key: Array, state: State) -> Any:
+        return run_segment(dynamics, (), one, problem.values(p, base), key, state)
+
+    step = jax.jit(segment)
+    done = failure.segment.start
+    for _ in range(failure.segment.steps):
+        after, _, _ = step(p, base, key, state)
+        if not (np.isfinite(after.positions).all() and np.isfinite(after.velocities).all()):
+            break
+        state, done = after, done + 1
+    where = "at the start" if done == 0 and not np.isfinite(state.forces).all() else f"at step {done + 1}"
+    del recorder, careful
+    culprit = _culprit(problem, p, base, control, state, after)
+    return NumericalError(
+        f"the simulation left the finite numbers {where}{culprit}; "
+        "look for atoms on top of each other, or use a smaller dynamics.integrator.dt"
+    )
+
+
+def _culprit(problem: Problem, p: P, base: Values, control: ListControl, state: State, after: State) -> str:
+    """Atoms that are not finite (or were pushed hardest), and the potential that pushed them."""
+    values = problem.values(p, base)
+    field = problem.dynamics.forcefield
+    bad = ~(np.isfinite(after.positions).all(1) & np.isfinite(after.velocities).all(1))
+    atoms: Int[np.ndarray, "some"] = np.flatnonzero(bad)[:3]
+    for name in field.potentials:
+        neighbors = _list_of(problem.dynamics, Shape(0, 0, 0, (), control.plan), state.positions, state.box)
+        forces = np.asarray(field.only(name).forces(values, state.positions, state.box, neighbors))
+        size = np.linalg.norm(forces, axis=1)
+        wild = ~np.isfinite(size)
+        if wild.any():
+            atoms = np.flatnonzero(wild)[:3]
+            return f" (atoms {', '.join(map(str, atoms))}, potentials.{name})"
+    sizes = {
+        name: float(
+            np.abs(
+                field.only(name).forces(
+                    values,
+                    state.positions,
+                    state.box,
+                    _list_of(problem.dynamics, Shape(0, 0, 0, (), control.plan), state.positions, state.box),
+                )
+            ).max()
+        )
+        for name in field.potentials
+    }
+    hardest = f", pushed hardest by potentials.{max(sizes, key=lambda n: sizes[n])}" if sizes else ""
+    return f" (atoms {', '.join(map(str, atoms))}{hardest})"
