@@ -24,6 +24,9 @@ def init(destination: Path, example: str | None = None, overwrite: bool = False)
     file = destination / f"{name}.yaml" if destination.is_dir() else destination
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise OutputError(f"{file.parent} cannot be made: {problem.strerror}") from None
+    try:
         with file.open("w" if overwrite else "x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:

@@ -59,6 +59,6 @@ def _check_names(data: Any, path: str) -> None:
         try:
             data = item(data, key)
         except KeyError:
+            data = None
             if depth and keys[depth - 1] in NAMED:
                 raise ConfigError(f"{join(keys[: depth + 1])} is not in the config{did_you_mean(key, known)}") from None
-            return

@@ -117,7 +117,7 @@ def matches(pattern: str, path: str) -> bool:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word nearest to `word`, or None if none is near."""
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5 if len(word) <= 3 else 0.6)
     if close:
         return close[0]
     folded = {k.lower().replace("-", "_"): k for k in known}

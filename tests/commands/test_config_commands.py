@@ -1,0 +1,89 @@
+"""validate, schema and init, called from Python."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from diffmd.commands.init import example_names, example_text, init
+from diffmd.commands.schema import json_schema, schema
+from diffmd.commands.validate import validate
+from diffmd.config.loading import load
+from diffmd.config.yaml_reader import read_file, read_text
+from diffmd.errors import ConfigError, OutputError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+EXAMPLES = tuple(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+
+
+def test_the_examples_are_those_of_the_repository() -> None:
+    assert example_names() == EXAMPLES
+    assert {"lj_fluid", "bond_angle", "nn_logo", "lj_liquid"} <= set(EXAMPLES)
+    assert example_text("lj_fluid") == (CONFIGS / "lj_fluid.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_validate_gives_a_runnable_config(name: str) -> None:
+    result = validate(CONFIGS / f"{name}.yaml")
+    assert result.warnings == ()
+    assert read_text(result.text, "f").data == load(CONFIGS / f"{name}.yaml").data
+
+
+def test_validate_warns_of_a_bare_cutoff() -> None:
+    result = validate(CONFIGS / "lj_fluid.yaml", ("potentials.lj.cutoff=1.5",))
+    assert len(result.warnings) == 1
+    assert "shifted_force" in result.warnings[0]
+    assert "truncated" in result.text
+
+
+def test_init_writes_once(tmp_path: Path) -> None:
+    file = init(tmp_path)
+    assert file == tmp_path / "lj_fluid.yaml"
+    load(file)
+    with pytest.raises(ConfigError, match="--overwrite"):
+        init(tmp_path)
+    file.write_text("changed")
+    assert init(file, "bond_angle", overwrite=True) == file
+    assert file.read_text() == example_text("bond_angle")
+    assert init(tmp_path / "new" / "c.yaml", "nn_logo").exists()
+
+
+def test_init_refuses(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean lj_fluid"):
+        init(tmp_path, "lj_fluit")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        init(tmp_path / "file" / "c.yaml")
+
+
+def test_the_json_schema_takes_the_examples_and_refuses_unknown_keys() -> None:
+    described = json.loads(schema())
+    jsonschema.Draft202012Validator.check_schema(described)
+    validator = jsonschema.Draft202012Validator(described)
+    for name in EXAMPLES:
+        data = read_file(CONFIGS / f"{name}.yaml").data
+        assert not list(validator.iter_errors(data)), name
+        assert not list(validator.iter_errors(load(CONFIGS / f"{name}.yaml").data)), name
+        assert list(validator.iter_errors({**data, "sede": 1}))
+
+
+def _undescribed(node: Any, path: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    missing = [f"{path}.{name}" for name, field in node.get("properties", {}).items() if not _described(name, field)]
+    return missing + [entry for key, below in node.get("$defs", {}).items() for entry in _undescribed(below, key)]
+
+
+def _described(name: str, field: dict[str, Any]) -> bool:
+    return "description" in field or name in ("kind", "method")
+
+
+def test_every_field_is_described_with_its_unit() -> None:
+    described = json_schema()
+    assert _undescribed(described) == []
+    dt = described["$defs"]["VelocityVerletSpec"]["properties"]["dt"]
+    assert dt["description"].endswith("[time]")

@@ -1,0 +1,165 @@
+"""Rules across fields: each refused with its path and a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from damageable import MINIMAL, Said
+
+from diffmd.config.checks import require_loss, warnings
+from diffmd.config.loading import LoadedConfig
+from diffmd.errors import ConfigError
+
+Minimal = Callable[..., LoadedConfig]
+SLANTED = "system.box=[[4, 0, 0], [3, 4, 0], [0, 0, 4]]"
+LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "words"),
+    [
+        (
+            ["potentials.lj.cutoff.distance=2.1"],
+            "potentials.lj.cutoff.distance",
+            "half the smallest width of the box, 2",
+        ),
+        (["potentials.lj.cutoff={kind: switch, distance: 1.5, from: 1.6}"], "potentials.lj.cutoff", "from"),
+        (["potentials.lj.sigma={A: 0.5}"], "potentials.lj.sigma", "no value for type B"),
+        (["potentials.lj.sigma.C=0.5"], "potentials.lj.sigma.C", "types: A, B"),
+        (["potentials.lj.sigma.A-C=0.5"], "potentials.lj.sigma.A-C", "did you mean A-"),
+        (["potentials.bond.bonds.1=[1, 10]"], "potentials.bond.bonds.1", "the atoms are 0 to 9"),
+        (["potentials.bond.bonds.1=[1, 1]"], "potentials.bond.bonds.1", "twice"),
+        (["potentials.bond.bonds.1=[1, 2, 3]"], "potentials.bond.bonds.1", "3 atoms, not 2"),
+        (["potentials.bond.bonds={chain: [0, 10]}"], "potentials.bond.bonds.chain", "0 to 9"),
+        (["potentials.bond.r0=[0.7, 0.7, 0.7]"], "potentials.bond.r0", "3 values for 2 terms"),
+        (["potentials={}", "parameters=[]"], "potentials", "no potential acts"),
+        (["loss.0.observable.types=[C]"], "loss.0.observable.types.0", "types: A, B"),
+        (["output.observables.g={kind: rdf, range: 2.5}"], "output.observables.g.range", "half"),
+        (["loss.0.frames={from: 30}"], "loss.0.frames.from", "ends at step 20"),
+        (["loss.0.frames={to: 30}"], "loss.0.frames.to", "ends at step 20"),
+        (["loss.0.frames={from: 10, to: 5}"], "loss.0.frames.to", "comes before"),
+        (["loss.0.target=null"], "loss.0.target", "needs a target"),
+        (["loss.0.compare=none"], "loss.0.target", "leave the target out"),
+        (["loss.0.compare=relative", "loss.0.target=0"], "loss.0.target", "divides by the target"),
+        (["loss.0.target=[[1, 2], [3]]"], "loss.0.target", "one length"),
+        (["loss.0.target={kind: file, path: g.csv}"], "loss.0.target.path", "no such file"),
+        (["system.positions={kind: file, path: x.xyz}"], "system.positions.path", "no such file"),
+        (["system.start={run: nowhere}"], "system.start.run", "no such run"),
+        (["system.positions=null"], "system.positions", "is missing"),
+        (["system.atoms=[]"], "system.atoms", "lists no atoms"),
+        (["system.box=auto"], "system.box", "random positions bring none"),
+        ([SLANTED], "system.box", "the same lattice is [[4.0, 0.0, 0.0], [-1.0, 4.0, 0.0], [0.0, 0.0, 4.0]]"),
+        ([LEFT_HANDED], "system.box", "[[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]]"),
+        (["system.box=[[4, 0, 0], [8, 0, 0], [0, 0, 4]]"], "system.box", "lie in one plane"),
+        (["system.atoms.0.count=100000000"], "system.atoms", "this machine has"),
+        (
+            ["system.atoms.0.count=1000000", "dynamics.neighbors.kind=all_pairs"],
+            "system.atoms",
+            "take neighbors: {kind: cell_list}",
+        ),
+        (
+            ["potentials.lj.cutoff=null", "dynamics.neighbors.kind=cell_list"],
+            "dynamics.neighbors.kind",
+            "needs a cutoff",
+        ),
+        (["dynamics.thermostat.tau=0.001"], "dynamics.thermostat.tau", "shorter than the time step"),
+        (
+            ["dynamics.equilibration={steps: 5, thermostat: {kind: berendsen, temperature: 1, tau: 0.001}}"],
+            "dynamics.equilibration.thermostat.tau",
+            "shorter than the time step",
+        ),
+        (["system=null"], "system", "is missing"),
+        (["dynamics=null"], "dynamics", "is missing"),
+        (["systems={}"], "systems", "stands beside `system`"),
+        (["parameters=[potentials.lj.epsilom]"], "parameters.0", "did you mean potentials.lj.epsilon?"),
+        (["parameters=[dynamics.steps]"], "parameters.0", "names nothing"),
+        (["parameters=[potentials.lj.cutoff.distance]"], "parameters.0", "names nothing"),
+        (["parameters=[system.atoms.2.mass]"], "parameters.0", "system.atoms"),
+        (["parameters=['system.positions[10:12]']"], "parameters.0", "selects nothing"),
+        (["parameters=[potentials.lj.epsilon, potentials.*.epsilon]"], "parameters", "twice"),
+        (
+            ["parameters=[{path: potentials.lj.sigma.A, tie: [potentials.lj.sigma.C]}]"],
+            "parameters.0",
+            "potentials.lj.sigma.C",
+        ),
+        (["parameters=[{path: potentials.lj.epsilon, lower: 1, upper: 0}]"], "parameters.0", "bound"),
+        (["parameters=[{path: potentials.lj.epsilon, lower: 0.3}]"], "parameters.0", "bound"),
+        (["parameters=[{path: potentials.lj.epsilon, per: term}]"], "parameters.0", "needs terms"),
+        (["parameters=[system.positions]", "dynamics.equilibration={steps: 5}"], "parameters.0", "not differentiated"),
+        (
+            ["train={epochs: 1, optimizer: {kind: lbfgs}, clip: 1.0}"],
+            "train.clip",
+            "lbfgs",
+        ),
+    ],
+)
+def test_refused(said: Said, overrides: list[str], path: str, words: str) -> None:
+    message = said(*overrides)
+    lines = [line for line in message.splitlines() if f" {path}: " in line]
+    assert lines, message
+    assert words in lines[0]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["potentials.lj.cutoff.distance=2.0"],
+        ["dynamics.steps=0"],
+        ["loss.0.frames=all"],
+        ["loss.0.frames={from: 0, to: 20, every: 5}"],
+        ["loss=[{observable: {kind: potential_energy}, compare: none}]"],
+        ["system.box=[[4, 0, 0], [2, 4, 0], [-2, 2, 4]]", "potentials.lj.cutoff.distance=1.0"],
+        ["system.box=null"],
+        ["potentials.lj.sigma={A: 0.5, B: 0.6, B-A: 0.5}"],
+        ["dynamics.thermostat.tau=0.01"],
+        ["dynamics.thermostat=null"],
+        ["parameters=[potentials.lj.sigma, system.box, system.atoms.*.mass, dynamics.thermostat.temperature]"],
+        ["parameters=['system.positions[0:5]', 'system.velocities[0:2, 1]']"],
+        ["parameters=[potentials.bond]"],
+        ["parameters=[{path: potentials.bond.k, tie: [potentials.lj.epsilon], transform: positive}]"],
+        ["dynamics.equilibration={steps: 5, integrator: {kind: langevin, dt: 0.01, friction: 1, temperature: 1}}"],
+    ],
+)
+def test_taken(minimal: Minimal, overrides: list[str]) -> None:
+    minimal(*overrides)
+
+
+def test_targets_in_files(said: Said, minimal: Minimal, write: Callable[[str], Path]) -> None:
+    file = write(MINIMAL).parent / "g.csv"
+    rdf = "loss.0={observable: {kind: rdf, range: [0.5, 1.5], bins: 5}, target: {kind: file, path: "
+    for text, words in (
+        ("r,g\n0.1,1\n", "at least two rows"),
+        ("0.1,1\n0.2,1\n0.3,2\n", "the first line is a header"),
+        ("r,g\n0.1,1\n0.1,2\n", "g.csv:3: the first column must increase"),
+        ("r,g\n0.1,1\n0.2,x\n", "g.csv:3: expected two numbers"),
+        ("r,g\n0.1,1\n0.2,1,3\n", "g.csv:3: expected two numbers"),
+        ("r,g\n0.1,1\n0.2,nan\n", "not finite"),
+    ):
+        file.write_text(text)
+        assert words in said(f"{rdf}{file}}}}}")
+    file.write_text("r,g\n0.1,1\n0.2,1\n2.0,1\n")
+    minimal(f"{rdf}{file}}}}}")
+
+
+def test_a_bare_cutoff_warns(minimal: Minimal) -> None:
+    (text,) = warnings(minimal("potentials.lj.cutoff=1.5").config)
+    assert text.startswith("potentials.lj.cutoff: the force jumps")
+    assert warnings(minimal().config) == []
+
+
+def test_what_a_gradient_needs(minimal: Minimal) -> None:
+    require_loss(minimal().config)
+    with pytest.raises(ConfigError, match="loss: is missing: add"):
+        require_loss(minimal("loss=[]").config)
+    with pytest.raises(ConfigError, match="parameters: is missing: add") as caught:
+        require_loss(minimal("parameters=[]").config)
+    assert "potentials.lj" in caught.value.message
+
+
+def test_atoms_that_only_a_file_knows_are_left_to_the_run(minimal: Minimal, write: Callable[[str], Path]) -> None:
+    structure = write(MINIMAL).parent / "a.xyz"
+    structure.write_text("1\n\nAr 0 0 0\n")
+    positions = f"system.positions={{kind: file, path: {structure}}}"
+    minimal(positions, "system.atoms=[]", "parameters=[system.atoms.0.mass, potentials.lj.sigma.Ar]")
