@@ -1,9 +1,9 @@
 """HDF5 files open for writing whose bytes reach the disk only when `commit` is called.
 
-HDF5 writes when it likes (a full cache, a flush in address order), cannot bear a failed write (the process crashes as it
-tidies up), and a kill in the middle leaves whatever was written so far. So it writes to memory here, and `commit` takes
-the changes to the file: first what extends it, then the superblock, which knows the new end, then the other pages that
-change. A full disk is met in the first part, is undone, and leaves the file as the last commit left it.
+HDF5 writes when it likes (a full cache, a flush in address order), cannot bear a failed write (the process crashes as
+it tidies up), and a kill in the middle leaves whatever was written so far. So it writes to memory here, and `commit`
+takes the changes to the file: first what extends it, then the superblock, which knows the new end, then the other pages
+that change. A full disk is met in the first part, is undone, and leaves the file as the last commit left it.
 """
 
 from __future__ import annotations

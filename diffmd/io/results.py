@@ -2,8 +2,8 @@
 
 ``gradients.h5``: ``/loss``, ``/terms``, ``/parameters/<path>``, ``/gradients/<path>``, ``/standard_error/<path>``,
 ``/health`` (attributes, and the datasets ``step`` and ``norm``), where ``<path>`` has its dots made groups.
-``scan.h5``: ``/value``, ``/loss``, ``/gradient``, attribute ``path``; ``scan.csv`` the same. ``weights.h5``: a dataset a leaf,
-such as ``/0/weight``. Every file is replaced in one step.
+``scan.h5``: ``/value``, ``/loss``, ``/gradient``, attribute ``path``; ``scan.csv`` the same. ``weights.h5``: a dataset
+a leaf, such as ``/0/weight``. Every file is replaced in one step.
 """
 
 from __future__ import annotations

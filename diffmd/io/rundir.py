@@ -1,7 +1,7 @@
 """The directory of a run: who may write into it, and the files that say what the run was.
 
-A directory with anything in it is never touched without `overwrite` or `resume`. `overwrite` removes diffmd's own files,
-by name, and no other. A lock refuses two writers; the kernel releases it when its holder ends, however it ends.
+A directory with anything in it is never touched without `overwrite` or `resume`. `overwrite` removes diffmd's own
+files, by name, and no other. A lock refuses two writers; the kernel releases it when its holder ends, however it ends.
 """
 
 from __future__ import annotations
@@ -51,9 +51,14 @@ class RunDirectory:
         self.path = path
         self.resumed = resumed
         self._lock = lock
-        self._record: dict[str, Any] = read_run(path) if (path / RUN).exists() else {}
-        self._previous_wall = float(self._record.get("wall_s") or 0.0)
+        self._record: dict[str, Any] = read_run(path) if resumed or _is_record(path / RUN) else {}
+        self._previous_wall = float(self._record.get("wall_s") or 0.0) if resumed else 0.0
         self._started = time.monotonic()
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The content of run.json: before `begin`, that of the run that was there (empty if none)."""
+        return self._record
 
     @classmethod
     def open(cls, path: Path, *, overwrite: bool = False, resume: bool = False) -> RunDirectory:
@@ -61,7 +66,8 @@ class RunDirectory:
 
         Args:
             path: the directory.
-            overwrite: remove the files of the run that is there. The copies in ``inputs/`` stay until `copy_inputs`,
+            overwrite: remove the files of the run that is there: those of the fixed names, and those that its run.json
+                lists under ``files``. The copies in ``inputs/`` stay until `copy_inputs`,
                 for the new run may read them.
             resume: go on with the run that is there.
 
@@ -84,7 +90,7 @@ class RunDirectory:
             _check(path, overwrite, resume)
             directory = cls(path, lock, resumed=resume and (path / RUN).exists())
             if overwrite:
-                _clear(path)
+                _clear(path, directory.record.get("files", ()))
         except BaseException:
             os.close(lock)
             raise
@@ -104,11 +110,9 @@ class RunDirectory:
     ) -> None:
         """Writes run.json with status ``running``; a resumed run keeps when it started. Raises OutputError."""
         now = _now()
-        kept = {key: self._record[key] for key in ("started", "wall_s", "resumed", "inputs") if key in self._record}
-        if not self.resumed:
-            # Which copies in inputs/ are diffmd's is known to copy_inputs from here.
-            kept = {"inputs": kept.get("inputs", {})}
-            self._previous_wall = 0.0
+        # A new run keeps the names of the old one's copies alone, for copy_inputs to remove.
+        keys = ("started", "wall_s", "resumed", "inputs", "config_sha256") if self.resumed else ("inputs",)
+        kept: dict[str, Any] = {key: self._record[key] for key in keys if key in self._record}
         self._record = {
             "command": command,
             "name": name,
@@ -163,7 +167,8 @@ class RunDirectory:
         before: Mapping[str, str] = self._record.get("inputs", {})
         # All are read before any is written: one may be an old copy whose name another takes.
         contents = {file: _read_input(file) for file in files}
-        copies, digests = {}, {}
+        copies: dict[Path, str] = {}
+        digests: dict[str, str] = {}
         for file, content in contents.items():
             name = _free_name(file, digests)
             copies[file], digests[name] = name, sha256(content)
@@ -285,8 +290,9 @@ def _acquire(path: Path) -> int:
     return descriptor
 
 
-def _clear(path: Path) -> None:
-    for name in _OWN:
+def _clear(path: Path, others: Sequence[str]) -> None:
+    # A list that somebody edited must not lead out of the directory.
+    for name in (*_OWN, *(name for name in others if Path(name).name == name)):
         file = path / name
         _remove(file)
         _remove(file.with_name(f".{file.name}.tmp"))
@@ -301,6 +307,8 @@ def _clear(path: Path) -> None:
 
 
 def _remove(file: Path) -> None:
+    if file.is_dir() and not file.is_symlink():
+        return
     try:
         file.unlink(missing_ok=True)
     except NotADirectoryError:
