@@ -50,7 +50,12 @@ class _Placed:
         self.branch: list[str] = []
         self.union_at: int | None = None
         loc = [part for part in error["loc"] if part != "[key]"]
+        tagged: Any = None
         for position, part in enumerate(map(str, loc)):
+            if data is not tagged and _is_tag(part, data):
+                # It comes before the keys, one of which may have the same name: {kind: lattice, lattice: fcc}.
+                tagged = data
+                continue
             try:
                 data = item(data, part)
             except KeyError:
@@ -58,7 +63,7 @@ class _Placed:
                     self.keys.append(part)
                     continue
                 self.branch.append(part)
-                if self.union_at is None and not _is_tag(part, data):
+                if self.union_at is None:
                     self.union_at = len(self.keys)
                 continue
             self.keys.append(part)

@@ -83,3 +83,8 @@ def test_errors_found_later_are_located(minimal) -> None:  # type: ignore[no-unt
 def test_plain_data_is_checked_too() -> None:
     with pytest.raises(ConfigError, match="config: system: is missing"):
         load_data({})
+
+
+def test_a_key_named_like_its_kind(said: Said) -> None:
+    override = "system.positions={kind: lattice, lattice: fcc, density: x}"
+    assert "system.positions.density: is 'x'; write a number" in said("system.box=auto", override)
