@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.march import ListControl, NonFinite, march
-from diffmd.dynamics.schedule import Segment, legs, segments
+from diffmd.dynamics.schedule import Leg, Segment, legs, segments
 from diffmd.dynamics.segment import Measure, Shape, run_segment
 from diffmd.errors import NumericalError
+from diffmd.neighbors import build
 from diffmd.objective import P, Problem
 from diffmd.observables.base import Frame
 from diffmd.system import State, Values
@@ -45,9 +45,7 @@ class Recorder:
 
         def measure(p: P, base: Values, state: State) -> Any:
             values = self._problem.values(p, base)
-            x, box = state.positions, state.box
-            from_lists = Shape(0, 0, 0, (), control.plan)
-            neighbors = _list_of(self._dynamics, from_lists, x, box)
+            neighbors = build(control.plan, state.positions, state.box, self._dynamics.system.excluded)
             return self._measures[0](self._dynamics.frame(values, state, neighbors), state)
 
         return self._once(("first", control.plan), measure)(p, base, state)
@@ -76,18 +74,12 @@ class Recorder:
         def told(segment: Segment, shape: Shape, before: State, after: State, rows: Any, extra: None) -> None:
             accepted(segment, after, rows[0] if rows else None)
 
-        return march(state, plan, control, advance, told, say)
+        return march(self._problem.name, state, plan, control, advance, told, say)
 
     def _once(self, name: Any, make: Any) -> Any:
         if name not in self._made:
             self._made[name] = jax.jit(make)
         return self._made[name]
-
-
-def _list_of(dynamics: Dynamics, shape: Shape, x: Array, box: Any) -> Any:
-    from diffmd.neighbors import build
-
-    return build(shape.plan, x, box, dynamics.system.excluded)
 
 
 def recording(steps: int, every: int, longest: int, start: int = 0) -> list[Segment]:
@@ -151,58 +143,52 @@ def explain(
     failure: NonFinite,
     dynamics: Dynamics | None = None,
 ) -> NumericalError:
-    """Runs a segment that failed step by step, and says which step, atoms and potential left the finite numbers."""
+    """Runs again up to the segment that failed, then step by step, and says which step, atoms and potential it was."""
     dynamics = dynamics or problem.dynamics
     recorder = Recorder(problem, None, dynamics)
-    state = failure.state
-    careful = dataclasses.replace(control, block=1)
+    state = recorder.start(p, base, control)
+    step = failure.segment.start
+    quiet: list[str] = []
+    if _finite(state) and step:
+        plan = segments([Leg(step, 0, ())], problem.longest(control.plan))
+        state = recorder.run(p, base, key, control, state, plan, lambda *_: None, quiet.append)
     one = Shape(1, 0, 1 if control.plan.is_list else 0, (), control.plan)
 
-    def segment(p: P, base: Values, key: Array, state: State) -> Any:
-        return run_segment(dynamics, (), one, problem.values(p, base), key, state)
+    def single(p: P, base: Values, key: Array, state: State) -> State:
+        return run_segment(dynamics, (), one, problem.values(p, base), key, state)[0]
 
-    step = jax.jit(segment)
-    done = failure.segment.start
-    for _ in range(failure.segment.steps):
-        after, _, _ = step(p, base, key, state)
-        if not (np.isfinite(after.positions).all() and np.isfinite(after.velocities).all()):
+    advance = jax.jit(single)
+    after = state
+    for _ in range(failure.segment.steps if _finite(state) else 0):
+        after = advance(p, base, key, state)
+        step += 1
+        if not _finite(after):
             break
-        state, done = after, done + 1
-    where = "at the start" if done == 0 and not np.isfinite(state.forces).all() else f"at step {done + 1}"
-    del recorder, careful
-    culprit = _culprit(problem, p, base, control, state, after)
+        state = after
+    where = f"at step {step}" if step else "at the start"
     return NumericalError(
-        f"the simulation left the finite numbers {where}{culprit}; "
+        f"the simulation left the finite numbers {where} ({_culprit(problem, p, base, control, state, after)}); "
         "look for atoms on top of each other, or use a smaller dynamics.integrator.dt"
     )
 
 
+def _finite(state: State) -> bool:
+    return all(np.isfinite(a).all() for a in (state.positions, state.velocities, state.forces))
+
+
 def _culprit(problem: Problem, p: P, base: Values, control: ListControl, state: State, after: State) -> str:
-    """Atoms that are not finite (or were pushed hardest), and the potential that pushed them."""
-    values = problem.values(p, base)
-    field = problem.dynamics.forcefield
-    bad = ~(np.isfinite(after.positions).all(1) & np.isfinite(after.velocities).all(1))
-    atoms: Int[np.ndarray, "some"] = np.flatnonzero(bad)[:3]
+    """The atoms that left, and the potential that pushed them hardest just before."""
+    values, field = problem.values(p, base), problem.dynamics.forcefield
+    neighbors = build(control.plan, state.positions, state.box, problem.dynamics.system.excluded)
+    lost = ~np.isfinite(np.concatenate([after.positions, after.velocities, after.forces], axis=1)).all(axis=1)
+    push = {}
     for name in field.potentials:
-        neighbors = _list_of(problem.dynamics, Shape(0, 0, 0, (), control.plan), state.positions, state.box)
         forces = np.asarray(field.only(name).forces(values, state.positions, state.box, neighbors))
         size = np.linalg.norm(forces, axis=1)
-        wild = ~np.isfinite(size)
-        if wild.any():
-            atoms = np.flatnonzero(wild)[:3]
-            return f" (atoms {', '.join(map(str, atoms))}, potentials.{name})"
-    sizes = {
-        name: float(
-            np.abs(
-                field.only(name).forces(
-                    values,
-                    state.positions,
-                    state.box,
-                    _list_of(problem.dynamics, Shape(0, 0, 0, (), control.plan), state.positions, state.box),
-                )
-            ).max()
-        )
-        for name in field.potentials
-    }
-    hardest = f", pushed hardest by potentials.{max(sizes, key=lambda n: sizes[n])}" if sizes else ""
-    return f" (atoms {', '.join(map(str, atoms))}{hardest})"
+        push[name] = float("inf") if not np.isfinite(size).all() else float(size.max(initial=0))
+        if not np.isfinite(size).all():
+            lost = ~np.isfinite(size)
+    atoms = ", ".join(str(k) for k in np.flatnonzero(lost)[:4])
+    more = ", ..." if lost.sum() > 4 else ""
+    hardest = f"; pushed hardest by potentials.{max(push, key=lambda name: push[name])}" if push else ""
+    return f"atoms {atoms}{more}{hardest}"

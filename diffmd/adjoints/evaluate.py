@@ -78,7 +78,7 @@ class Evaluator:
             rows.add(segment, out)
             progress(segment.steps)
 
-        march((floats, step), problem.segments(problem.longest(plan)), control, advance, accepted, say)
+        march(problem.name, (floats, step), problem.segments(problem.longest(plan)), control, advance, accepted, say)
         choice, started = rows.choice, problem.measures_start
 
         def finished(pieces: Any) -> Any:

@@ -121,7 +121,7 @@ class Forward(Adjoint):
             progress(segment.steps)
 
         longest = min(problem.longest(plan), max(1, -(-problem.steps // _POINTS)))
-        march((floats, tfloats, step), problem.segments(longest), control, advance, accepted, say)
+        march(problem.name, (floats, tfloats, step), problem.segments(longest), control, advance, accepted, say)
         choice, started = rows.choice, problem.measures_start
 
         def finished(pieces: Any, tpieces: Any) -> Any:

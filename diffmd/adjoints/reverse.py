@@ -84,7 +84,7 @@ class Reverse(Adjoint):
             tape.append((segment, shape, vjp if layout.stored else split(before), before.step))
             progress(segment.steps)
 
-        end = march(state, problem.segments(layout.longest), control, advance, accepted, say)
+        end = march(problem.name, state, problem.segments(layout.longest), control, advance, accepted, say)
         loss, terms, row_cts = compiled.finish(rows.choice)(rows.pieces)
 
         # Cotangents of the pieces, handed out from the last segment to the first.

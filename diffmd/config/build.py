@@ -55,8 +55,8 @@ class BuiltSystem:
     bonds: np.ndarray
     recorded: Mapping[str, Observable]
 
-    def control(self, values: Values) -> ListControl:
-        """How lists are built for a run that starts from `values`."""
+    def control(self, values: Values, dt_path: str = "dynamics.integrator.dt") -> ListControl:
+        """How lists are built for a run that starts from `values` with the time step at `dt_path`."""
         spec = self.effective.dynamics.neighbors
         field = self.problem.dynamics.forcefield
         x = np.asarray(values["system.positions"])
@@ -66,7 +66,7 @@ class BuiltSystem:
         plan = plan_neighbors(kind, x, box, cutoff, spec.skin, self.problem.dynamics.system.excluded)
         speed = float(np.sqrt(np.max(np.sum(np.asarray(values["system.velocities"]) ** 2, axis=1), initial=0)))
         every = None if spec.every == "auto" else spec.every
-        dt = float(values["dynamics.integrator.dt"])
+        dt = float(values[dt_path])
         return ListControl(plan, first_block(every, spec.skin, speed, dt), every is not None)
 
 
@@ -160,7 +160,13 @@ class _System:
             for name, one in self.loaded.config.output.observables.items()
         }
         problem = Problem(
-            self.effective.name, self.effective.weight, dynamics, terms, spec.steps, parameters, self.atoms.box_shape,
+            self.effective.name,
+            self.effective.weight,
+            dynamics,
+            terms,
+            spec.steps,
+            parameters,
+            self.atoms.box_shape,
             self.atoms.step,
         )
         return BuiltSystem(

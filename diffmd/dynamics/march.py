@@ -13,21 +13,21 @@ from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Report, Shape
 from diffmd.errors import NumericalError
 from diffmd.neighbors import NeighborPlan, grow
-from diffmd.system import State
 
 BLOCKS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 100)
 """Steps between list builds are one of these, so that few programs ever compile."""
 
+Carry = TypeVar("Carry")
 Extra = TypeVar("Extra")
 
 
 class NonFinite(NumericalError):
-    """A segment ended in nan or infinity; carries where it began, so that the step can be found."""
+    """A segment of the problem called `problem` ended in nan or infinity."""
 
-    def __init__(self, segment: Segment, state: State) -> None:
+    def __init__(self, problem: str, segment: Segment) -> None:
         super().__init__(f"not finite between steps {segment.start} and {segment.start + segment.steps}")
+        self.problem = problem
         self.segment = segment
-        self.state = state
 
 
 @dataclasses.dataclass
@@ -103,16 +103,19 @@ def first_block(every: int | None, skin: float, speed: float, dt: float) -> int:
 
 
 def march(
-    state: State,
+    problem: str,
+    state: Carry,
     segments: Iterable[Segment],
     control: ListControl,
-    advance: Callable[[Shape, State], tuple[State, Any, Report, Extra]],
-    accepted: Callable[[Segment, Shape, State, State, Any, Extra], None],
+    advance: Callable[[Shape, Carry], tuple[Carry, Any, Report, Extra]],
+    accepted: Callable[[Segment, Shape, Carry, Carry, Any, Extra], None],
     say: Callable[[str], None],
-) -> State:
+) -> Carry:
     """Runs segments one after another, each again until it keeps every bound.
 
     Args:
+        problem: its name, for errors.
+        state: what is carried from segment to segment.
         advance: runs one segment of a shape from a state.
         accepted: told of each segment that kept its bounds: (segment, shape, state before, state after, rows, extra).
         say: told when a segment had to be run again.
@@ -129,7 +132,7 @@ def march(
                 # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.
                 if control.block > 1 and control.plan.is_list and control.mend(report):
                     continue
-                raise NonFinite(segment, state)
+                raise NonFinite(problem, segment)
             mended = control.mend(report)
             if mended is None:
                 break

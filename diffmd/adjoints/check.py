@@ -1,0 +1,193 @@
+"""The golden rule: every gradient method against finite differences, number by number."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from diffmd.adjoints.base import Adjoint, P, Progress, Ready, Say
+from diffmd.adjoints.finite_difference import Difference, FiniteDifference
+from diffmd.adjoints.forward import Forward
+from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.smoothness import first_crossing
+from diffmd.objective import Objective
+
+Verdict = Literal["agrees", "disagrees", "not_smooth", "unresolved"]
+
+FEW = 6
+"""Arrays of up to so many numbers are checked number by number, larger ones along random directions."""
+DIRECTIONS = 2
+_BATCH = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+    """|ad - fd| <= relative max(|ad|, |fd|) + absolute max|gradient|, and never below the finite difference's error.
+
+    A finite difference whose own error is over `resolved` of the derivative decides nothing.
+    """
+
+    relative: float
+    absolute: float
+    resolved: float
+
+    @staticmethod
+    def of(dtype: np.dtype, relative: float | None) -> Tolerance:
+        """The defaults of a precision: 1e-6 in double, 1e-2 in single."""
+        double = jnp.finfo(dtype).eps < 1e-12
+        standard = Tolerance(1e-6, 1e-9, 1e-3) if double else Tolerance(1e-2, 1e-4, 5e-2)
+        return standard if relative is None else dataclasses.replace(standard, relative=relative)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One derivative by one method, and the verdict on it."""
+
+    case: str
+    parameter: str
+    method: str
+    ad: float
+    fd: float
+    fd_error: float
+    relative_error: float
+    verdict: Verdict
+    reason: str
+    suggestion: str
+
+
+def check(
+    case: str,
+    objective: Objective,
+    ready: Callable[[], Ready],
+    p: P,
+    methods: Sequence[str],
+    memory: int,
+    relative: float | None,
+    say: Say,
+    progress: Progress,
+) -> list[Row]:
+    """Rows of one objective: every parameter (or directions in it) by every method.
+
+    Args:
+        ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
+        methods: of ``reverse``, ``forward``.
+        relative: relative tolerance; None: the precision's.
+    """
+    names, tangents = directions(p)
+    if not names:
+        return []
+    dtype = jnp.result_type(next(iter(p.values())))
+    tolerance = Tolerance.of(dtype, relative)
+    derivatives: dict[str, Float[np.ndarray, "rows"]] = {}
+    loss = 0.0
+    adjoint: Adjoint
+    for method in methods:
+        if method == "reverse":
+            adjoint = Reverse(objective, memory)
+            result = adjoint.gradient(ready(), p, say, progress)
+            loss = result.loss
+            derivatives[method] = np.array([_dot(result.gradients, tangents, k) for k in range(len(names))])
+        else:
+            carried = Forward(objective, _BATCH)
+            slopes = []
+            for start in range(0, len(names), _BATCH):
+                chosen = {path: t[start : start + _BATCH] for path, t in tangents.items()}
+                loss, _, slope, _ = carried.directional(ready(), p, chosen, say, progress)
+                slopes.append(slope)
+            derivatives[method] = np.concatenate(slopes)
+    judge = FiniteDifference(objective, None, _BATCH)
+    differences = judge.directional(ready(), p, tangents, loss, say, progress)
+    rows = []
+    crossing: str | None = None
+    for method, values in derivatives.items():
+        for k, name in enumerate(names):
+            leaf = _leaf(name)
+            largest = max(abs(v) for n, v in zip(names, values, strict=True) if _leaf(n) == leaf)
+            verdict, reason, suggestion = _judge(float(values[k]), differences[k], largest, tolerance)
+            if verdict in ("disagrees", "unresolved"):
+                crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
+                if crossing:
+                    verdict, reason = "not_smooth", crossing
+                    suggestion = "try cutoff: {kind: shifted_force, ...} or {kind: switch, ...}"
+            ad, fd = float(values[k]), differences[k].value
+            scale = max(abs(ad), abs(fd))
+            error = abs(ad - fd) / scale if scale > 0 else 0.0
+            rows.append(Row(case, name, method, ad, fd, differences[k].error, error, verdict, reason, suggestion))
+    return rows
+
+
+def directions(p: P) -> tuple[list[str], dict[str, Array]]:
+    """Names and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
+    names: list[str] = []
+    chosen: list[tuple[str, np.ndarray]] = []
+    for path, value in p.items():
+        shape, size = np.shape(value), int(np.size(value))
+        if size <= FEW:
+            for place in np.ndindex(*shape):
+                unit = np.zeros(shape)
+                unit[place] = 1
+                names.append(f"{path}[{','.join(map(str, place))}]" if shape else path)
+                chosen.append((path, unit))
+        else:
+            rng = np.random.default_rng(zlib.crc32(path.encode()))
+            for k in range(DIRECTIONS):
+                drawn = rng.standard_normal(shape)
+                names.append(f"{path} (random direction {k + 1})")
+                chosen.append((path, drawn / np.linalg.norm(drawn)))
+    tangents = {
+        path: jnp.asarray(np.stack([d if path == own else np.zeros(np.shape(value)) for own, d in chosen]), value.dtype)
+        for path, value in p.items()
+        if chosen
+    }
+    return names, tangents
+
+
+def _leaf(name: str) -> str:
+    return name.partition(" (")[0].partition("[")[0]
+
+
+def _dot(gradients: Mapping[str, np.ndarray], tangents: Mapping[str, Array], k: int) -> float:
+    return float(sum(np.sum(gradients[path] * np.asarray(t[k])) for path, t in tangents.items()))
+
+
+def _judge(ad: float, fd: Difference, largest: float, tolerance: Tolerance) -> tuple[Verdict, str, str]:
+    if not np.isfinite(ad):
+        return "disagrees", "the gradient is not finite", "run diffmd simulate: it says which atoms and potential"
+    if not np.isfinite(fd.value):
+        return "unresolved", "no displaced run stayed finite", "use a smaller dynamics.integrator.dt"
+    if ad == 0 and fd.value == 0:
+        return "agrees", "exactly zero on both sides: the loss does not depend on it", ""
+    scale = max(abs(ad), abs(fd.value))
+    floor = tolerance.relative * scale + tolerance.absolute * largest
+    difference = abs(ad - fd.value)
+    resolved = fd.error <= tolerance.resolved * scale + tolerance.absolute * largest
+    if difference <= max(floor, fd.error) and resolved:
+        return "agrees", "", ""
+    jump = _kink(fd)
+    if jump is not None:
+        reason = f"the one-sided derivatives differ ({jump[0]:.6g} above, {jump[1]:.6g} below): the loss has a kink here"
+        suggestion = "move off the kink: another target, start or seed, or compare: squared"
+        return "not_smooth", reason, suggestion
+    if not resolved:
+        reason = f"finite differences agree with each other to {fd.error / scale:.1e} only"
+        return "unresolved", reason, "use fewer dynamics.steps: the trajectory may be chaotic; or precision: double"
+    reason = f"off by {difference / scale:.1e}, finite differences are sure to {fd.error / scale:.1e}"
+    return "disagrees", reason, "report it: the gradient is wrong"
+
+
+def _kink(fd: Difference) -> tuple[float, float] | None:
+    """One-sided derivatives, if they stay apart however small the step."""
+    gaps = np.abs(fd.one_sided[0] - fd.one_sided[1])
+    middle = len(gaps) // 2
+    small = gaps[middle : middle + 3]
+    if len(small) < 3 or not np.isfinite(small).all():
+        return None
+    # A smooth function's gap falls with h, threefold a rung.
+    stays = small.max() < 1.5 * small.min() and small.min() > 1e-3 * np.abs(fd.one_sided[:, middle]).max()
+    return (float(fd.one_sided[0, middle + 1]), float(fd.one_sided[1, middle + 1])) if stays else None
