@@ -1,0 +1,254 @@
+"""The Typer application: every command, and the commands that compute."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import diffmd
+from diffmd.cli import options as opt
+from diffmd.cli import render, tools
+from diffmd.cli.execute import Talk, run_command
+from diffmd.commands.reporter import Reporter
+from diffmd.commands.request import CommandResult, Request
+
+app = typer.Typer(
+    name="diffmd",
+    help="Differentiable molecular dynamics: from a YAML config to trajectories, checked gradients and trained "
+    "force fields.",
+    epilog="Start with: diffmd init",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    rich_markup_mode="rich",
+)
+RUNS, TOOLS = "Runs", "Tools"
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="METHOD",
+        help="Differentiate by this method (reverse, forward, finite-difference) in place of the config's.",
+        show_default=False,
+    ),
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", metavar="METHOD", help="Check this method; repeatable. Default: all.", show_default=False),
+]
+Rtol = Annotated[
+    float | None,
+    typer.Option("--rtol", min=0.0, help="Relative tolerance. Default: 1e-6 double, 1e-2 single.", show_default=False),
+]
+Over = Annotated[
+    str,
+    typer.Option("--over", metavar="PATH=START:STOP:NUM", help="What to scan, ends included.", show_default=False),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        render.out(f"diffmd {diffmd.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def diffmd_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Options of `diffmd` itself."""
+
+
+def _request(
+    config: Path | None,
+    overrides: list[str] | None,
+    parameters: str | None,
+    output: Path | None,
+    overwrite: bool,
+    resume: bool,
+    device: opt.DeviceName,
+    no_python: bool,
+) -> Request:
+    return Request(
+        config=config,
+        overrides=tuple(overrides or ()),
+        parameters=parameters,
+        output=output,
+        overwrite=overwrite,
+        resume=resume,
+        device=device.value,
+        allow_python=not no_python,
+        argv=tuple(sys.argv),
+    )
+
+
+@app.command("simulate", rich_help_panel=RUNS)
+def simulate(
+    config: opt.Config,
+    overrides: opt.Set = None,
+    parameters: opt.Parameters = None,
+    output: opt.Output = None,
+    overwrite: opt.Overwrite = False,
+    resume: opt.Resume = False,
+    device: opt.Device = opt.DeviceName.AUTO,
+    no_python: opt.NoPython = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Run the dynamics; write the trajectory and the observables."""
+    request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
+
+    def work(reporter: Reporter) -> CommandResult:
+        from diffmd.commands.simulate import simulate
+
+        return simulate(request, reporter)
+
+    run_command(work, device.value, Talk(quiet, as_json, debug))
+
+
+@app.command("gradient", rich_help_panel=RUNS)
+def gradient(
+    config: opt.Config,
+    method: Method = None,
+    overrides: opt.Set = None,
+    parameters: opt.Parameters = None,
+    output: opt.Output = None,
+    overwrite: opt.Overwrite = False,
+    resume: opt.Resume = False,
+    device: opt.Device = opt.DeviceName.AUTO,
+    no_python: opt.NoPython = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Compute the loss and its gradient."""
+    request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
+
+    def work(reporter: Reporter) -> CommandResult:
+        from diffmd.commands.gradient import gradient
+
+        return gradient(request, reporter, method)
+
+    run_command(work, device.value, Talk(quiet, as_json, debug))
+
+
+@app.command("fd-check", rich_help_panel=RUNS, help="The same as gradcheck.")
+@app.command("gradcheck", rich_help_panel=RUNS)
+def gradcheck(
+    config: opt.OptionalConfig = None,
+    methods: Methods = None,
+    rtol: Rtol = None,
+    overrides: opt.Set = None,
+    parameters: opt.Parameters = None,
+    output: opt.Output = None,
+    overwrite: opt.Overwrite = False,
+    device: opt.Device = opt.DeviceName.AUTO,
+    no_python: opt.NoPython = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Check gradients against finite differences (exit code 4 where one does not agree)."""
+    request = _request(config, overrides, parameters, output, overwrite, False, device, no_python)
+
+    def work(reporter: Reporter) -> CommandResult:
+        from diffmd.commands.gradcheck import gradcheck
+
+        return gradcheck(request, reporter, tuple(methods or ()), rtol)
+
+    def show(result: CommandResult) -> None:
+        render.gradcheck_table(result.answer["rows"])
+        for line in result.summary:
+            render.out(line)
+
+    run_command(work, device.value, Talk(quiet, as_json, debug), show)
+
+
+@app.command("train", rich_help_panel=RUNS)
+def train(
+    config: opt.Config,
+    overrides: opt.Set = None,
+    parameters: opt.Parameters = None,
+    output: opt.Output = None,
+    overwrite: opt.Overwrite = False,
+    resume: opt.Resume = False,
+    device: opt.Device = opt.DeviceName.AUTO,
+    no_python: opt.NoPython = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Optimize the parameters."""
+    request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
+
+    def work(reporter: Reporter) -> CommandResult:
+        from diffmd.commands.train import train
+
+        return train(request, reporter)
+
+    run_command(work, device.value, Talk(quiet, as_json, debug))
+
+
+@app.command("scan", rich_help_panel=RUNS)
+def scan(
+    config: opt.Config,
+    over: Over,
+    overrides: opt.Set = None,
+    parameters: opt.Parameters = None,
+    output: opt.Output = None,
+    overwrite: opt.Overwrite = False,
+    resume: opt.Resume = False,
+    device: opt.Device = opt.DeviceName.AUTO,
+    no_python: opt.NoPython = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Compute loss and gradient along a grid of values."""
+    request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
+
+    def work(reporter: Reporter) -> CommandResult:
+        from diffmd.commands.scan import scan
+
+        return scan(request, reporter, over)
+
+    run_command(work, device.value, Talk(quiet, as_json, debug))
+
+
+@app.command("bench", rich_help_panel=RUNS)
+def bench(
+    config: opt.OptionalConfig = None,
+    overrides: opt.Set = None,
+    output: opt.Output = None,
+    overwrite: opt.Overwrite = False,
+    device: opt.Device = opt.DeviceName.AUTO,
+    no_python: opt.NoPython = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Measure this machine: time a step, and what a gradient costs."""
+    request = _request(config, overrides, None, output, overwrite, False, device, no_python)
+
+    def work(reporter: Reporter) -> CommandResult:
+        from diffmd.commands.bench import bench
+
+        return bench(request, reporter)
+
+    run_command(work, device.value, Talk(quiet, as_json, debug))
+
+
+for tool in tools.COMMANDS:
+    app.command(tool.__name__.removesuffix("_"), rich_help_panel=TOOLS)(tool)
+
+
+def command_names() -> tuple[str, ...]:
+    """What may follow `diffmd`."""
+    return tuple(command.name for command in app.registered_commands if command.name)

@@ -1,0 +1,79 @@
+"""Ctrl-C and SIGTERM: the first asks the run to stop at its next checkpoint, the second stops it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import final
+
+from diffmd.cli.progress import say
+from diffmd.errors import Interrupted
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+GRACE = 3.0  # seconds that Python gets to unwind after the second signal, before the process just ends
+
+
+@final
+class StopSignals:
+    """What the signals have asked for so far.
+
+    Python runs its handlers between bytecodes only, so none runs while a compiled segment does, and that may last
+    minutes. The interpreter does write each signal to a wakeup pipe at once; a thread reads it there, says that the
+    request was heard, and can end the process when the second signal finds Python deep in compiled code.
+    """
+
+    def __init__(self) -> None:
+        self._code: int | None = None
+        self._count = 0
+        self._unwinding = threading.Event()
+
+    def code(self) -> int | None:
+        """130 after Ctrl-C, 143 after SIGTERM, else None."""
+        return self._code
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """The Python handler: raises Interrupted from the second signal on."""
+        self._count += 1
+        self._code = self._code or EXIT_CODES[signal.Signals(number)]
+        if self._count > 1:
+            self._unwinding.set()
+            raise Interrupted("stopped at once; the last checkpoint stands, --resume goes on from there", self._code)
+
+    def watch(self, pipe: int) -> None:
+        """The thread: reads signals from the wakeup pipe until it is closed."""
+        heard = 0
+        while received := os.read(pipe, 64):
+            for number in received:
+                if number not in EXIT_CODES:
+                    continue
+                heard += 1
+                if heard == 1:
+                    self._code = EXIT_CODES[signal.Signals(number)]
+                    say("stopping after this segment, with a checkpoint; a second Ctrl-C stops at once")
+                elif heard > 2 or not self._unwinding.wait(GRACE):
+                    os._exit(self._code or EXIT_CODES[signal.Signals(number)])
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """Catches SIGINT and SIGTERM inside the block; afterwards they do what they did before."""
+    signals = StopSignals()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = {number: signal.signal(number, signals.on_signal) for number in EXIT_CODES}
+    woken_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    thread = threading.Thread(target=signals.watch, args=(reading,), daemon=True)
+    thread.start()
+    try:
+        yield signals
+    finally:
+        signal.set_wakeup_fd(woken_before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writing)
+        thread.join()
+        os.close(reading)

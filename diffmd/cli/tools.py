@@ -1,0 +1,164 @@
+"""The commands that look into runs and configs, and those that start a user off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffmd.cli import options as opt
+from diffmd.cli import render
+from diffmd.cli.execute import Talk, run_tool
+from diffmd.cli.progress import say_warning
+from diffmd.commands.request import CommandResult
+from diffmd.errors import ConfigError
+
+Kind = Annotated[
+    str | None,
+    typer.Option("--kind", metavar="KIND", help="Only this picture, such as rdf. Default: all.", show_default=False),
+]
+Types = Annotated[
+    str | None,
+    typer.Option("--types", metavar="A,B", help="The two atom types of an RDF. Default: all.", show_default=False),
+]
+From = Annotated[int, typer.Option("--from", metavar="STEP", min=0, help="Leave out what comes before this step.")]
+Mark = Annotated[
+    list[float] | None,
+    typer.Option("--mark", metavar="X", help="Draw a line at this value; repeatable.", show_default=False),
+]
+
+
+def plot(
+    run: opt.RunFolder,
+    kind: Kind = None,
+    types: Types = None,
+    start: From = 0,
+    mark: Mark = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Draw a run: losses, parameters, RDF, scan; into DIR/plots/, each with its CSV."""
+
+    def work() -> CommandResult:
+        from diffmd.commands.plot import plot
+
+        files = plot(run, kind, _pair(types), start, tuple(mark or ()))
+        return _files(files, f"diffmd animate {run}")
+
+    run_tool(work, Talk(quiet, as_json, debug))
+
+
+def animate(
+    run: opt.RunFolder,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Make a GIF of a run's atoms, into DIR/plots/."""
+
+    def work() -> CommandResult:
+        from diffmd.commands.animate import animate
+
+        return _files(animate(run), f"diffmd inspect {run}")
+
+    run_tool(work, Talk(quiet, as_json, debug))
+
+
+def inspect(
+    runs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Directories of runs.", show_default=False)],
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Show what runs did, found and cost; several: one table."""
+    from diffmd.commands.inspect import inspect, table
+
+    def work() -> CommandResult:
+        rows = inspect(runs)
+        plots = next((f"diffmd plot {row['directory']}" for row in rows if row["status"] == "finished"), "")
+        return CommandResult({"runs": rows}, [], plots)
+
+    def show(result: CommandResult) -> None:
+        columns, lines = table(result.answer["runs"])
+        if len(lines) == 1:
+            render.fields(columns, lines[0])
+        else:
+            render.table(columns, lines)
+
+    run_tool(work, Talk(quiet, as_json, debug), show)
+
+
+def init(
+    destination: Annotated[
+        Path, typer.Argument(metavar="DESTINATION", help="The file to write, or a folder to put it in.")
+    ] = Path("."),
+    example: Annotated[
+        str | None,
+        typer.Option("--example", metavar="NAME", help="Which example. Default: lj_fluid.", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", metavar="", help="Replace a file that is there.")] = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Write a commented config to start from: a shipped example."""
+
+    def work() -> CommandResult:
+        from diffmd.commands.init import example_names, init
+
+        file = init(destination, example, overwrite)
+        others = ", ".join(name for name in example_names() if name != file.stem)
+        summary = [f"wrote {file}", f"other examples, by --example: {others}"]
+        return CommandResult({"file": str(file)}, summary, f"diffmd train {file}")
+
+    run_tool(work, Talk(quiet, as_json, debug))
+
+
+def schema(debug: opt.Debug = False) -> None:
+    """Print the JSON schema of configs, for editors."""
+
+    def work() -> CommandResult:
+        from diffmd.commands.schema import schema
+
+        return CommandResult({}, [schema().rstrip("\n")])
+
+    run_tool(work, Talk(quiet=False, json=False, debug=debug))
+
+
+def validate(
+    config: opt.Config,
+    overrides: opt.Set = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Check a config and print it with every default filled in."""
+
+    def work() -> CommandResult:
+        from diffmd.commands.validate import validate
+
+        result = validate(config, tuple(overrides or ()))
+        for warning in result.warnings:
+            say_warning(warning)
+        answer = {"valid": True, "warnings": list(result.warnings), "config": result.text}
+        return CommandResult(answer, [result.text.rstrip("\n")], f"diffmd simulate {config}")
+
+    run_tool(work, Talk(quiet, as_json, debug), next_to_stderr=True)
+
+
+def _pair(types: str | None) -> tuple[str, str] | None:
+    if types is None:
+        return None
+    names = [name.strip() for name in types.split(",")]
+    if len(names) != 2 or not all(names):
+        raise ConfigError(f"--types takes two types, such as A,B; not {types!r}")
+    return names[0], names[1]
+
+
+def _files(files: list[Path], next_command: str) -> CommandResult:
+    return CommandResult({"files": [str(file) for file in files]}, [str(file) for file in files], next_command)
+
+
+COMMANDS = (plot, animate, inspect, init, validate, schema)

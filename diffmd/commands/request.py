@@ -1,0 +1,53 @@
+"""What a run command is asked to do, and what it answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+Device = Literal["auto", "cpu", "gpu"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What every run command (simulate, gradient, gradcheck, train, scan, bench) is asked.
+
+    Attributes:
+        config: the YAML file; None where the command has its own (gradcheck's built-in set, bench).
+        overrides: ``PATH=VALUE`` texts of ``--set``, applied in order.
+        parameters: ``DIR``, ``DIR@best``, ``DIR@last`` or ``DIR@EPOCH``: start from the values a training run learned.
+        output: the run directory; ``{name}`` and ``{seed}`` expand. None: ``outputs/<config name>/<command>``.
+        overwrite: replace a run that is there.
+        resume: go on where a run is there, start where none is.
+        device: where to compute.
+        allow_python: whether a config may name Python files of the user's own.
+        argv: the command line as typed, for the record.
+    """
+
+    config: Path | None = None
+    overrides: tuple[str, ...] = ()
+    parameters: str | None = None
+    output: Path | None = None
+    overwrite: bool = False
+    resume: bool = False
+    device: Device = "auto"
+    allow_python: bool = True
+    argv: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandResult:
+    """What a command answers.
+
+    Attributes:
+        answer: the object that ``--json`` prints: numbers, texts, lists, mappings, numpy arrays; nan becomes null.
+        summary: lines for a person.
+        next_command: the command to type next, such as ``diffmd plot outputs/lj_fluid/train``; empty for none.
+        exit_code: 0, or 4 where a gradient check does not agree.
+    """
+
+    answer: dict[str, Any]
+    summary: list[str] = dataclasses.field(default_factory=list)
+    next_command: str = ""
+    exit_code: int = 0
