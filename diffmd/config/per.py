@@ -20,6 +20,8 @@ def spread(config: Config) -> Config:
     Raises:
         ConfigError: where there are no types or terms to spread over.
     """
+    if all(entry.per == "value" for entry in config.parameters):
+        return config
     data = config.model_dump(mode="json", by_alias=True)
     for number, entry in enumerate(config.parameters):
         if entry.per != "value":
