@@ -14,7 +14,7 @@ from diffmd.io.values import dataset_name, plain, refer
 
 Row = dict[str, Any]
 
-_RECORD = ("command", "name", "device", "precision", "seed", "started", "finished", "wall_s")
+_RECORD = ("command", "name", "device", "precision", "seed", "started", "finished", "wall_s", "error")
 
 
 def inspect(directories: Sequence[Path]) -> list[Row]:
@@ -23,7 +23,7 @@ def inspect(directories: Sequence[Path]) -> list[Row]:
     Returns:
         for each directory ``directory``, ``status`` (``running``, ``finished``, ``failed``, ``interrupted``; ``killed``
         where a run neither ended nor goes on), what run.json says (command, name, device, precision, seed, started,
-        finished, wall_s), and as far as the run has them: ``steps`` and ``frames`` of the trajectory, ``epochs``,
+        finished, wall_s, and the ``error`` it ended with), and as far as the run has them: ``steps`` and ``frames`` of the trajectory, ``epochs``,
         ``loss`` (the last), ``best_loss``, ``best_epoch``, ``parameters`` and ``gradients`` (path -> value, at the best
         epoch), ``points`` and ``failed_points`` of a scan, ``passed`` and ``verdicts`` (verdict -> rows) of a gradient
         check; None where there is none. ``problems``: what of it cannot be read, in sentences.
@@ -58,6 +58,8 @@ def _row(directory: Path) -> Row:
                 row |= read(directory)
             except DiffmdError as problem:
                 problems.append(str(problem))
+            except (LookupError, TypeError):
+                problems.append(f"{directory / file} is damaged: it lacks what diffmd writes into it")
     return row | {"problems": problems}
 
 
@@ -174,5 +176,6 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "device": ("device", _text),
     "precision": ("precision", _text),
     "time": ("wall_s", _seconds),
+    "error": ("error", _text),
     "problems": ("problems", lambda sentences: "; ".join(sentences or ())),
 }

@@ -23,11 +23,12 @@ from typing import Any, Literal
 from diffmd import __version__
 from diffmd.errors import ConfigError, OutputError
 from diffmd.io.files import output_errors, read_json, reason, sha256, write_json, write_text
+from diffmd.io.pictures import MANIFEST, PLOTS, own_pictures
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
 CONFIG, RUN, LOG, LOCK = "config.yaml", "run.json", "run.log", ".lock"
-INPUTS, CHECKPOINTS, PLOTS = "inputs", "checkpoints", "plots"
+INPUTS, CHECKPOINTS = "inputs", "checkpoints"
 CHECKPOINT = f"{CHECKPOINTS}/checkpoint.h5"
 TRAJECTORY, TRAJECTORY_FIRST = "trajectory.h5md", "trajectory_first.h5md"
 BEST, FINAL = "best.yaml", "final.yaml"
@@ -35,7 +36,6 @@ _OWN = (
     *(CONFIG, RUN, LOG, TRAJECTORY, TRAJECTORY_FIRST, BEST, FINAL, CHECKPOINT, f"{CHECKPOINT}.previous"),
     *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "scan.h5", "scan.csv", "gradcheck.json"),
 )
-_OWN_PLOTS = (".png", ".gif", ".mp4", ".csv", ".txt")
 
 
 class RunDirectory:
@@ -296,10 +296,9 @@ def _clear(path: Path, others: Sequence[str]) -> None:
         file = path / name
         _remove(file)
         _remove(file.with_name(f".{file.name}.tmp"))
-    with contextlib.suppress(OSError):
-        for picture in (path / PLOTS).iterdir():
-            if picture.suffix in _OWN_PLOTS:
-                _remove(picture)
+    plots = path / PLOTS
+    for name in (*own_pictures(plots), MANIFEST):
+        _remove(plots / name)
     for folder in (PLOTS, CHECKPOINTS):
         # Stays where it holds files of the user's.
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from diffmd.errors import ConfigError, OutputError
-from diffmd.io import files, rundir
+from diffmd.io import files, pictures, rundir
 from diffmd.io.rundir import RunDirectory
 
 BEGIN = {
@@ -33,7 +33,7 @@ def finished_run(path, inputs=()):
         (path / "trajectory.water.h5md").write_text("")
         (path / "checkpoints").mkdir()
         (path / rundir.CHECKPOINT).write_text("")
-        (path / "plots").mkdir()
+        pictures.claim(path / "plots", ["loss.png"])
         (path / "plots/loss.png").write_text("")
         run.finish("finished", {"timings": {"compile_s": 1.5}})
 
@@ -80,7 +80,7 @@ def test_overwrite_removes_the_run_and_no_file_of_the_users(tmp_path):
     path, source = tmp_path / "run", tmp_path / "water.pdb"
     source.write_text("ATOM")
     finished_run(path, [source])
-    mine = ["notes.txt", "plots/mine.svg", "inputs/mine.txt", "trajectory_mine.h5md"]
+    mine = ["notes.txt", "plots/mine.png", "inputs/mine.txt", "trajectory_mine.h5md"]
     for name in mine:
         (path / name).write_text("mine")
     with RunDirectory.open(path, overwrite=True) as run:
