@@ -40,6 +40,8 @@ class RadialDistribution(Observable):
     G is the normal density whose standard deviation is `width`, in place of a histogram's boxes, so that g is a smooth
     function of the positions. The count of pairs is N_A N_B, or N (N - 1) ordered ones within one selection, and
     shell is the volume of a shell smoothed in the same way (`smoothed_shell`), so an ideal gas has g = 1 at every r.
+    (Only the shortest image of a pair counts, so tails that reach past half the box are cut: g is low there, by about
+    width / r at worst, within two widths of half the box.)
     Pairs are streamed over, and computed again on the way back: memory grows with atoms times bins, not pairs.
 
     Attributes:
