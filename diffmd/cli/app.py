@@ -14,6 +14,7 @@ from diffmd.cli import render, tools
 from diffmd.cli.execute import Talk, run_command
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import Device as DeviceKind
 
 app = typer.Typer(
     name="diffmd",
@@ -72,7 +73,7 @@ def _request(
     output: Path | None,
     overwrite: bool,
     resume: bool,
-    device: opt.DeviceName,
+    device: DeviceKind,
     no_python: bool,
 ) -> Request:
     return Request(
@@ -82,7 +83,7 @@ def _request(
         output=output,
         overwrite=overwrite,
         resume=resume,
-        device=device.value,
+        device=device,
         allow_python=not no_python,
         argv=tuple(sys.argv),
     )
@@ -96,7 +97,7 @@ def simulate(
     output: opt.Output = None,
     overwrite: opt.Overwrite = False,
     resume: opt.Resume = False,
-    device: opt.Device = opt.DeviceName.AUTO,
+    device: opt.Device = "auto",
     no_python: opt.NoPython = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -110,7 +111,7 @@ def simulate(
 
         return simulate(request, reporter)
 
-    run_command(work, device.value, Talk(quiet, as_json, debug))
+    run_command(work, device, Talk(quiet, as_json, debug))
 
 
 @app.command("gradient", rich_help_panel=RUNS)
@@ -122,7 +123,7 @@ def gradient(
     output: opt.Output = None,
     overwrite: opt.Overwrite = False,
     resume: opt.Resume = False,
-    device: opt.Device = opt.DeviceName.AUTO,
+    device: opt.Device = "auto",
     no_python: opt.NoPython = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -136,7 +137,7 @@ def gradient(
 
         return gradient(request, reporter, method)
 
-    run_command(work, device.value, Talk(quiet, as_json, debug))
+    run_command(work, device, Talk(quiet, as_json, debug))
 
 
 @app.command("fd-check", rich_help_panel=RUNS, help="The same as gradcheck.")
@@ -149,7 +150,7 @@ def gradcheck(
     parameters: opt.Parameters = None,
     output: opt.Output = None,
     overwrite: opt.Overwrite = False,
-    device: opt.Device = opt.DeviceName.AUTO,
+    device: opt.Device = "auto",
     no_python: opt.NoPython = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -168,7 +169,7 @@ def gradcheck(
         for line in result.summary:
             render.out(line)
 
-    run_command(work, device.value, Talk(quiet, as_json, debug), show)
+    run_command(work, device, Talk(quiet, as_json, debug), show)
 
 
 @app.command("train", rich_help_panel=RUNS)
@@ -179,7 +180,7 @@ def train(
     output: opt.Output = None,
     overwrite: opt.Overwrite = False,
     resume: opt.Resume = False,
-    device: opt.Device = opt.DeviceName.AUTO,
+    device: opt.Device = "auto",
     no_python: opt.NoPython = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -193,7 +194,7 @@ def train(
 
         return train(request, reporter)
 
-    run_command(work, device.value, Talk(quiet, as_json, debug))
+    run_command(work, device, Talk(quiet, as_json, debug))
 
 
 @app.command("scan", rich_help_panel=RUNS)
@@ -205,7 +206,7 @@ def scan(
     output: opt.Output = None,
     overwrite: opt.Overwrite = False,
     resume: opt.Resume = False,
-    device: opt.Device = opt.DeviceName.AUTO,
+    device: opt.Device = "auto",
     no_python: opt.NoPython = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -219,7 +220,7 @@ def scan(
 
         return scan(request, reporter, over)
 
-    run_command(work, device.value, Talk(quiet, as_json, debug))
+    run_command(work, device, Talk(quiet, as_json, debug))
 
 
 @app.command("bench", rich_help_panel=RUNS)
@@ -228,7 +229,7 @@ def bench(
     overrides: opt.Set = None,
     output: opt.Output = None,
     overwrite: opt.Overwrite = False,
-    device: opt.Device = opt.DeviceName.AUTO,
+    device: opt.Device = "auto",
     no_python: opt.NoPython = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -242,7 +243,7 @@ def bench(
 
         return bench(request, reporter)
 
-    run_command(work, device.value, Talk(quiet, as_json, debug))
+    run_command(work, device, Talk(quiet, as_json, debug))
 
 
 for tool in tools.COMMANDS:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class DeviceName(enum.StrEnum):
-    """What --device takes."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    GPU = "gpu"
-
+from diffmd.commands.request import Device as DeviceKind
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML config.", show_default=False)]
 OptionalConfig = Annotated[
@@ -55,7 +47,7 @@ Resume = Annotated[
         "--resume", metavar="", help="Go on where a run is there, start where none is; exit 0 if it is finished."
     ),
 ]
-Device = Annotated[DeviceName, typer.Option("--device", metavar="cpu|gpu|auto", help="Where to compute.")]
+Device = Annotated[DeviceKind, typer.Option("--device", metavar="cpu|gpu|auto", help="Where to compute.")]
 NoPython = Annotated[
     bool, typer.Option("--no-python", metavar="", help="Refuse configs that name Python files of their own.")
 ]

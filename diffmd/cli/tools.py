@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -62,6 +62,45 @@ def animate(
         from diffmd.commands.animate import animate
 
         return _files(animate(run), f"diffmd inspect {run}")
+
+    run_tool(work, Talk(quiet, as_json, debug))
+
+
+def export(
+    run: opt.RunFolder,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, or a folder to put it in.")
+    ] = Path("."),
+    file_format: Annotated[
+        Literal["extxyz", "pdb", "csv"],
+        typer.Option("--format", metavar="extxyz|pdb|csv", help="Structures as extxyz or PDB; numbers as CSV."),
+    ] = "extxyz",
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            "--frames", metavar="START:STOP:STEP", help="Which frames or rows; one, or a slice. Default: all."
+        ),
+    ] = None,
+    table: Annotated[
+        Literal["observables", "epochs", "scan"] | None,
+        typer.Option(
+            "--table",
+            metavar="observables|epochs|scan",
+            help="Which numbers go into the CSV. Default: what the run's command is about.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", metavar="", help="Replace a file that is there.")] = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Write a run's trajectory as extxyz or PDB, or its numbers as CSV."""
+
+    def work() -> CommandResult:
+        from diffmd.commands.export import export, parse_frames
+
+        chosen = None if frames is None else parse_frames(frames)
+        return _files(export(run, output, file_format, chosen, table, overwrite), f"diffmd inspect {run}")
 
     run_tool(work, Talk(quiet, as_json, debug))
 
@@ -161,4 +200,4 @@ def _files(files: list[Path], next_command: str) -> CommandResult:
     return CommandResult({"files": [str(file) for file in files]}, [str(file) for file in files], next_command)
 
 
-COMMANDS = (plot, animate, inspect, init, validate, schema)
+COMMANDS = (plot, animate, inspect, export, init, validate, schema)
