@@ -35,6 +35,8 @@ def _double():
 
 
 def term(observable=None, **fields):
+    if "curve" in fields:
+        fields["curve"] = tuple(np.array(column) for column in fields["curve"])
     return LossTerm.create("loss.0", observable or Scalar(), **fields)
 
 
@@ -135,7 +137,7 @@ def test_a_curve_is_interpolated_onto_the_grid():
 )
 def test_refused(fields, said):
     with pytest.raises(ConfigError) as error:
-        term(**fields)
+        term(**dict(fields))
     assert error.value.path == "loss.0.target"
     assert said in error.value.message
 

@@ -27,7 +27,7 @@ Q = {"a": 4.1, "b": 3.7}
 
 def cut(kind):
     end = ADAPTER.validate_python(KINDS[kind]).build()
-    return lambda r2, q: end.apply(u, r2, q)
+    return lambda r2, q: end.apply(u, r2, {name: jnp.asarray(value) for name, value in q.items()})
 
 
 def by_hand(kind, r):
