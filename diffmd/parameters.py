@@ -88,7 +88,9 @@ class Parameters:
                 tied: list[Place] = []
                 for group in ties:
                     if len(group) != len(found):
-                        raise ConfigError(f"{request.path} has {len(found)} values, what is tied to it {len(group)}", where)
+                        raise ConfigError(
+                            f"{request.path} has {len(found)} values, what is tied to it {len(group)}", where
+                        )
                     tied += group[k][1]
                 for place in (*places, *tied):
                     name = (place.system, place.key)
@@ -115,7 +117,9 @@ class Parameters:
                 if place.system == system:
                     new = p[leaf.path]
                     key = place.key
-                    out[key] = jnp.reshape(new, out[key].shape) if place.index is None else out[key].at[place.index].set(new)
+                    out[key] = (
+                        jnp.reshape(new, out[key].shape) if place.index is None else out[key].at[place.index].set(new)
+                    )
         return out
 
     def touches(self, system: str, key: str) -> bool:

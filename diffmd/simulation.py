@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.dynamics.dynamics import Dynamics
-from diffmd.dynamics.march import ListControl, NonFinite, march
+from diffmd.dynamics.march import ListControl, NonFiniteError, march
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments
 from diffmd.dynamics.segment import Measure, Shape, run_segment
 from diffmd.errors import NumericalError
@@ -129,7 +129,7 @@ def equilibrate(
     plan = segments(legs(steps, []), problem.longest(control.plan))
     try:
         end = recorder.run(p, base, key, control, state, plan, accepted, say)
-    except NonFinite as problem_:
+    except NonFiniteError as problem_:
         raise explain(problem, p, base, key, control, problem_, dynamics) from problem_
     return {**base, "system.positions": end.positions, "system.velocities": end.velocities}
 
@@ -140,7 +140,7 @@ def explain(
     base: Values,
     key: Array,
     control: ListControl,
-    failure: NonFinite,
+    failure: NonFiniteError,
     dynamics: Dynamics | None = None,
 ) -> NumericalError:
     """Runs again up to the segment that failed, then step by step, and says which step, atoms and potential it was."""

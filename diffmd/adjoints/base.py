@@ -114,7 +114,9 @@ class Measurements:
         return tuple(tuple(int(i) for i in wanted_rows(t, f)) for t, f in zip(self.taken, frames, strict=True))
 
 
-def finish(problem: Problem, choice: tuple[tuple[int, ...], ...], pieces: list[list[Any]], *, start: bool) -> tuple[Array, Array]:
+def finish(
+    problem: Problem, choice: tuple[tuple[int, ...], ...], pieces: list[list[Any]], *, start: bool
+) -> tuple[Array, Array]:
     """Loss and terms of one problem from its pieces; with `start` the first piece of a term is step 0's single row."""
     rows = []
     for chosen, parts in zip(choice, pieces, strict=True):

@@ -171,7 +171,9 @@ def _judge(ad: float, fd: Difference, largest: float, tolerance: Tolerance) -> t
         return "agrees", "", ""
     jump = _kink(fd)
     if jump is not None:
-        reason = f"the one-sided derivatives differ ({jump[0]:.6g} above, {jump[1]:.6g} below): the loss has a kink here"
+        reason = (
+            f"the one-sided derivatives differ ({jump[0]:.6g} above, {jump[1]:.6g} below): the loss has a kink here"
+        )
         suggestion = "move off the kink: another target, start or seed, or compare: squared"
         return "not_smooth", reason, suggestion
     if not resolved:

@@ -50,7 +50,9 @@ class Evaluator:
             return jax.vmap(lambda p: split(problem.start(p, base, plan)))(batch), jnp.asarray(problem.first_step)
 
         def measure(batch: P, base: Values, floats: Floats, step: Array) -> Any:
-            return jax.vmap(lambda p, f: problem.measure(p, base, plan, join(f, problem.box_shape, step)))(batch, floats)
+            return jax.vmap(lambda p, f: problem.measure(p, base, plan, join(f, problem.box_shape, step)))(
+                batch, floats
+            )
 
         def run(shape: Shape) -> Any:
             def segment(batch: P, base: Values, key: Array, floats: Floats, step: Array) -> Any:

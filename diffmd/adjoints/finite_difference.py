@@ -111,10 +111,14 @@ def _difference(
 ) -> Difference:
     central = (plus - minus) / (2 * steps)
     one_sided = np.stack([(plus - loss) / steps, (loss - minus) / steps])
-    rounding = epsilon * max(abs(loss), float(np.max(np.abs(plus), initial=0)) if np.isfinite(plus).all() else 0) / steps
+    rounding = (
+        epsilon * max(abs(loss), float(np.max(np.abs(plus), initial=0)) if np.isfinite(plus).all() else 0) / steps
+    )
     if len(steps) == 1:
         spread = abs(float(one_sided[0, 0] - one_sided[1, 0])) / 2
-        return Difference(float(central[0]), max(spread, float(rounding[0])), steps, central, one_sided, float(steps[0]))
+        return Difference(
+            float(central[0]), max(spread, float(rounding[0])), steps, central, one_sided, float(steps[0])
+        )
     best, error, at = float("nan"), float("inf"), 0
     column = central
     for depth in range(_DEPTH):

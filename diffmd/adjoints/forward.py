@@ -85,7 +85,9 @@ class Forward(Adjoint):
             return _pushed(at, (dict(p), floats), (dict(tangents), tfloats))
 
         def run(shape: Shape) -> Any:
-            def segment(p: P, tangents: P, base: Values, key: Array, floats: Floats, tfloats: Floats, step: Array) -> Any:
+            def segment(
+                p: P, tangents: P, base: Values, key: Array, floats: Floats, tfloats: Floats, step: Array
+            ) -> Any:
                 def one(q: P, f: Floats) -> Any:
                     state, rows, report = problem.advance(q, base, key, shape, join(f, problem.box_shape, step))
                     return (split(state), rows), (state.step, report)
@@ -105,7 +107,9 @@ class Forward(Adjoint):
         floats, tfloats, step = self._once((problem.name, "start", plan), start)(p, tangents, base)
         rows, trows = Measurements.empty(problem), Measurements.empty(problem)
         if problem.measures_start:
-            first, tfirst = self._once((problem.name, "measure", plan), measure)(p, tangents, base, floats, tfloats, step)
+            first, tfirst = self._once((problem.name, "measure", plan), measure)(
+                p, tangents, base, floats, tfloats, step
+            )
             rows.add_start(first)
             trows.add_start(tfirst)
         points: list[tuple[int, Any]] = []

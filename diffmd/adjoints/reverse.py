@@ -119,7 +119,9 @@ class Reverse(Adjoint):
             shapes = jax.eval_shape(compiled.forward(control.shape(sample)), p, base, key, split(state), state.step)
             per_step = tree_bytes(shapes[-1]) / sample.steps
             if per_step * problem.steps > self._memory:
-                layout = _Layout(_checkpoint_length(problem.steps, tree_bytes(split(state)), per_step, self._memory), False)
+                layout = _Layout(
+                    _checkpoint_length(problem.steps, tree_bytes(split(state)), per_step, self._memory), False
+                )
         self._layouts[problem.name] = layout
         return layout
 
@@ -210,7 +212,9 @@ class _Compiled:
     def rerun(self, shape: Shape) -> Any:
         """As `backward`, from the segment's start instead of its vjp."""
 
-        def rerun(p: P, base: Values, key: Array, floats: Floats, step: Array, ct: Floats, rows: Any, total: Any) -> Any:
+        def rerun(
+            p: P, base: Values, key: Array, floats: Floats, step: Array, ct: Floats, rows: Any, total: Any
+        ) -> Any:
             probes = jnp.zeros((shape.steps,), floats[0].dtype)
             segment = self._differentiable(shape, base, key, step)
             _, vjp, _ = jax.vjp(segment, p, floats, probes, has_aux=True)

@@ -21,7 +21,7 @@ Carry = TypeVar("Carry")
 Extra = TypeVar("Extra")
 
 
-class NonFinite(NumericalError):
+class NonFiniteError(NumericalError):
     """A segment of the problem called `problem` ended in nan or infinity."""
 
     def __init__(self, problem: str, segment: Segment) -> None:
@@ -121,7 +121,7 @@ def march(
         say: told when a segment had to be run again.
 
     Raises:
-        NonFinite: a segment left the finite numbers.
+        NonFiniteError: a segment left the finite numbers.
         NumericalError: a bound was broken that nothing mends.
     """
     for segment in segments:
@@ -132,7 +132,7 @@ def march(
                 # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.
                 if control.block > 1 and control.plan.is_list and control.mend(report):
                     continue
-                raise NonFinite(problem, segment)
+                raise NonFiniteError(problem, segment)
             mended = control.mend(report)
             if mended is None:
                 break

@@ -98,7 +98,7 @@ def segments(plan: Iterable[Leg], longest: int, start: int = 0) -> list[Segment]
 
 
 def _parts(total: int, most: int) -> list[int]:
-    """`total` cut into parts of `most` and a rest: boundaries do not depend on `total`, so a longer run has them too."""
+    """`total` cut into parts of `most` and a rest: a longer run has the same boundaries."""
     full, rest = divmod(total, most)
     return [most] * full + ([rest] if rest else [])
 

@@ -1,7 +1,7 @@
 """A segment: the compiled stretch of steps between two looks of the host.
 
-A segment is a scan of blocks, a block the stretch between two list builds. Lists are built inside the compiled code from
-positions that carry no gradient. What the host must know to accept a segment comes back in a `Report`.
+A segment is a scan of blocks, a block the stretch between two list builds. Lists are built inside the compiled code
+from positions that carry no gradient. What the host must know to accept a segment comes back in a `Report`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 For U = sum over pairs i < j of u(r_ij^2; q_ij), with d = x_i - x_j (minimum image), r2 = d . d and S = du/d(r2):
 
-    F_i = -2 sum_j S d           E = 1/2 sum_ij u           W = -sum_ij S d (x) d      (W = sum over pairs of d (x) f_ij)
+    F_i = -2 sum_j S d      E = 1/2 sum_ij u      W = -sum_ij S d (x) d   (W = sum over pairs of d (x) f_ij)
 
 Sums run over a full list (each pair stands in both rows), so a row is summed and nothing is ever scattered.
 
@@ -88,7 +88,9 @@ def _row_sums(arrays: list[Array]) -> list[Array]:
     if not arrays:
         return []
     zeros = [jnp.zeros((), a.dtype) for a in arrays]
-    return list(lax.reduce(arrays, zeros, lambda x, y: [i + j for i, j in zip(x, y, strict=True)], (arrays[0].ndim - 1,)))
+    return list(
+        lax.reduce(arrays, zeros, lambda x, y: [i + j for i, j in zip(x, y, strict=True)], (arrays[0].ndim - 1,))
+    )
 
 
 def _differences(neighbors: AllPairs | NeighborList, x: Float[Array, "atoms 3"]) -> Components:
@@ -171,7 +173,13 @@ def _assemble(want: tuple[str, ...], sums: list[Array]) -> Sweep:
 
 
 def _primal(
-    sweep: PairSweep, shape: Any, want: tuple[str, ...], x: Array, h: Array, neighbors: AllPairs | NeighborList, q: Tables
+    sweep: PairSweep,
+    shape: Any,
+    want: tuple[str, ...],
+    x: Array,
+    h: Array,
+    neighbors: AllPairs | NeighborList,
+    q: Tables,
 ) -> Sweep:
     pairs = _pairs(sweep, Box(h, shape), neighbors, x, q)
     if want == ("energies",):

@@ -1,0 +1,94 @@
+"""``diffmd gradcheck``: every gradient method against finite differences."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from diffmd.adjoints.check import Row, check
+from diffmd.adjoints.methods import ReverseSpec
+from diffmd.commands.builtin_cases import CASES
+from diffmd.commands.experiment import check_stop, copied, explained, made_ready, memory_budget, starting_parameters
+from diffmd.commands.quiet import QuietReporter
+from diffmd.commands.reporter import Reporter
+from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.session import Session
+from diffmd.config.build import build
+from diffmd.config.checks.check import require_loss, warnings
+from diffmd.config.loading import LoadedConfig, load_data
+from diffmd.dynamics.march import NonFiniteError
+from diffmd.errors import ConfigError
+from diffmd.io.results import write_gradcheck
+from diffmd.io.values import plain
+from diffmd.objective import Ready
+
+METHODS = ("reverse", "forward")
+"""What can be checked; finite differences are the judge."""
+
+
+def gradcheck(
+    request: Request, reporter: Reporter, methods: Sequence[str] = (), rtol: float | None = None
+) -> CommandResult:
+    """Checks a config, or without one the built-in set; exit code 4 unless every row agrees."""
+    chosen = _methods(methods)
+    if rtol is not None and not rtol > 0:
+        raise ConfigError(f"--rtol {rtol:g}: the relative tolerance is more than 0")
+    options = {"methods": ",".join(chosen), "rtol": str(rtol)}
+    with Session.open(request, reporter, "gradcheck", options) as session:
+        if session.done is not None:
+            return session.done
+        if session.loaded is not None:
+            require_loss(session.config)
+            for warning in warnings(session.config):
+                session.reporter.warning(warning)
+            cases: Mapping[str, LoadedConfig] = {Path(str(request.config)).stem: session.loaded}
+        else:
+            cases = {name: load_data(data) for name, data in CASES.items()}
+        rows: list[Row] = []
+        session.reporter.start(len(cases), "cases", "gradcheck")
+        for name, loaded in cases.items():
+            found = _case(session, name, loaded, chosen, rtol)
+            rows += found
+            bad = sum(row.verdict != "agrees" for row in found)
+            session.reporter.advance(1, f"{name}: {len(found) - bad} of {len(found)} agree")
+            check_stop(session.reporter)
+        session.reporter.finish()
+        passed = all(row.verdict == "agrees" for row in rows)
+        answer = {"passed": passed, "rows": [plain(dataclasses.asdict(row)) for row in rows]}
+        write_gradcheck(session.folder, answer)
+        agree = sum(row.verdict == "agrees" for row in rows)
+        lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
+        following = (
+            f"diffmd train {request.config}" if passed and request.config else f"diffmd inspect {session.folder}"
+        )
+        return session.finish(CommandResult(answer, lines, following, 0 if passed else 4))
+
+
+def _methods(methods: Sequence[str]) -> tuple[str, ...]:
+    for method in methods:
+        if method.replace("_", "-") == "finite-difference":
+            raise ConfigError("--method finite-difference: it is what the others are checked against; leave it out")
+        if method not in METHODS:
+            raise ConfigError(f"--method {method}: there are {', '.join(METHODS)}")
+    return tuple(dict.fromkeys(methods)) or METHODS
+
+
+def _case(session: Session, name: str, loaded: LoadedConfig, methods: Sequence[str], rtol: float | None) -> list[Row]:
+    experiment = build(loaded, allow_python=session.request.allow_python)
+    p = starting_parameters(experiment, session.learned)
+    quiet = QuietReporter(session.reporter)
+    ready = made_ready(experiment, p, quiet)
+    spec = loaded.config.gradient
+    memory = memory_budget(spec if isinstance(spec, ReverseSpec) else ReverseSpec())
+
+    def fresh() -> Ready:
+        return copied(ready)
+
+    def progress(done: int) -> None:
+        check_stop(session.reporter)
+
+    try:
+        return check(name, experiment.objective, fresh, p, methods, memory, rtol, quiet.message, progress)
+    except NonFiniteError as failure:
+        raise explained(experiment, ready, p, failure) from failure

@@ -1,0 +1,151 @@
+"""Running one system and writing its trajectory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from diffmd.box import Box
+from diffmd.commands.experiment import explained
+from diffmd.commands.reporter import Reporter
+from diffmd.config.build import BuiltSystem, Experiment
+from diffmd.dynamics.march import ListControl, NonFiniteError
+from diffmd.dynamics.schedule import Segment
+from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter
+from diffmd.objective import P, Ready
+from diffmd.observables.base import Frame
+from diffmd.simulation import Recorder, recording, whole_frame
+from diffmd.system import State
+
+Saved = Callable[[Segment, State], None]
+"""Told after each segment whose frames are on disk, with the state after it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restart:
+    """Where a run that was stopped goes on: the state, and how lists were built."""
+
+    state: State
+    control: ListControl
+
+
+def trajectory_name(experiment: Experiment, one: BuiltSystem, stem: str = "trajectory") -> str:
+    """``trajectory.h5md``, or ``trajectory_NAME.h5md`` where there are several systems."""
+    return f"{stem}.h5md" if len(experiment.systems) == 1 else f"{stem}_{one.name}.h5md"
+
+
+def record(
+    experiment: Experiment,
+    one: BuiltSystem,
+    ready: Ready,
+    p: P,
+    path: Path,
+    every: int,
+    reporter: Reporter,
+    saved: Saved,
+    restart: Restart | None = None,
+) -> State:
+    """Runs one system's trajectory and writes every `every`-th frame, step 0 included, to `path`.
+
+    Raises:
+        NumericalError: the run left the finite numbers; the frames before are on disk.
+        OutputError: the file cannot be written.
+    """
+    problem, base, control = one.problem, ready.values[one.name], ready.controls[one.name]
+    dynamics = problem.dynamics
+    dt = float(problem.values(p, base)["dynamics.integrator.dt"])
+
+    def keep(frame: Frame, state: State) -> dict[str, Array]:
+        temperature = dynamics.temperature(frame.masses, frame.velocities)
+        extra = {name: observable.measure(frame) for name, observable in one.recorded.items()}
+        return {**whole_frame(frame, state), "temperature": temperature, **extra}
+
+    recorder = Recorder(problem, keep)
+    first: Mapping[str, Any] | None = None
+    if restart is None:
+        state = recorder.start(p, base, control)
+        first = recorder.first(p, base, control, state)
+        shapes = {name: Column(np.shape(first[name])) for name in one.recorded}
+        writer = TrajectoryWriter.create(
+            path,
+            topology(one, problem.values(p, base)),
+            dynamics.system.units,
+            np.asarray(state.positions).dtype,
+            {**STANDARD, **shapes},
+        )
+    else:
+        state, control = restart.state, restart.control
+        ready.controls[one.name] = control
+        writer = TrajectoryWriter.resume(path, int(state.step))
+    offset = problem.first_step
+    with writer:
+        if first is not None:
+            if not all(np.isfinite(np.asarray(first[name])).all() for name in ("forces", "potential_energy")):
+                raise explained(experiment, ready, p, NonFiniteError(one.name, Segment(0, 0, 0, ())))
+            writer.append(_frames({k: np.asarray(v)[None] for k, v in first.items()}, [offset], dt, state.box))
+        longest = max(every, problem.longest(control.plan) // every * every)
+        plan = recording(problem.steps, every, longest, int(state.step) - offset)
+        reporter.start(sum(s.steps for s in plan), "steps", "simulate" if len(experiment.systems) == 1 else one.name)
+
+        def accepted(segment: Segment, after: State, rows: Any) -> None:
+            if rows is not None and len(segment.frames):
+                steps = [offset + step for step in segment.frames]
+                writer.append(_frames({k: np.asarray(v) for k, v in rows.items()}, steps, dt, after.box))
+            reporter.advance(segment.steps)
+            saved(segment, after)
+
+        try:
+            end = recorder.run(p, base, ready.key, control, state, plan, accepted, reporter.message)
+        except NonFiniteError as failure:
+            raise explained(experiment, ready, p, failure) from failure
+        reporter.finish()
+    return end
+
+
+def topology(one: BuiltSystem, values: Mapping[str, Array]) -> Topology:
+    """What a trajectory file says of the atoms."""
+    system = one.problem.dynamics.system
+    return Topology(
+        system.types,
+        system.type_names,
+        np.asarray(system.masses(values)),
+        np.asarray(system.charges(values)),
+        one.bonds,
+        one.problem.box_shape != "none",
+    )
+
+
+def _frames(rows: Mapping[str, np.ndarray], steps: list[int], dt: float, box: Box) -> Frames:
+    own = {"positions", "velocities", "forces", "box"}
+    return Frames(
+        np.asarray(steps),
+        np.asarray(steps) * dt,
+        rows["positions"],
+        rows["velocities"],
+        rows["forces"],
+        rows["box"] if box.periodic else None,
+        {name: value for name, value in rows.items() if name not in own},
+    )
+
+
+def state_arrays(state: State) -> dict[str, np.ndarray]:
+    """A state for a checkpoint."""
+    return {
+        "positions": np.asarray(state.positions),
+        "velocities": np.asarray(state.velocities),
+        "forces": np.asarray(state.forces),
+        "box": np.asarray(state.box.vectors),
+        "step": np.asarray(state.step),
+    }
+
+
+def state_of(arrays: Mapping[str, Any], one: BuiltSystem) -> State:
+    """The reverse of `state_arrays`."""
+    x, v, f, h, step = (jnp.asarray(arrays[k]) for k in ("positions", "velocities", "forces", "box", "step"))
+    return State(x, v, f, Box(h, one.problem.box_shape), step)

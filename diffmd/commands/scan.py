@@ -1,0 +1,132 @@
+"""``diffmd scan``: loss and gradient along a grid of one parameter's values."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from diffmd.commands.experiment import adjoint_of, copied, differentiated, made_ready, starting_parameters
+from diffmd.commands.quiet import QuietReporter
+from diffmd.commands.reporter import Reporter
+from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.session import Session
+from diffmd.config.build import Experiment, build
+from diffmd.config.checks.check import require_loss, warnings
+from diffmd.config.schema import Config
+from diffmd.errors import ConfigError, NumericalError
+from diffmd.io import checkpoint
+from diffmd.io.results import Scan, write_scan
+from diffmd.io.rundir import CHECKPOINT
+from diffmd.io.values import plain
+from diffmd.spec import parse_angle
+
+_GRID = re.compile(r"(?P<path>[^=]+)=(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
+_MOST = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The values of ``--over PATH=START:STOP:NUM``, ends included."""
+
+    path: str
+    values: Float[np.ndarray, "points"]
+
+    @staticmethod
+    def parse(text: str) -> Grid:
+        """Raises ConfigError unless `text` is such a grid."""
+        match = _GRID.fullmatch(text.strip())
+        if not match:
+            raise ConfigError(f"--over {text}: write PATH=START:STOP:NUM, such as potentials.lj.sigma=0.4:0.6:21")
+        number = int(match["number"])
+        if not 1 <= number <= _MOST:
+            raise ConfigError(f"--over {text}: the number of points is {number}; take 1 to {_MOST}")
+        ends = [_number(match[end], text) for end in ("start", "stop")]
+        return Grid(match["path"].strip(), np.linspace(*ends, number))
+
+
+def _number(text: str, whole: str) -> float:
+    angle = parse_angle(text)
+    try:
+        value = float(angle)
+    except ValueError:
+        raise ConfigError(f"--over {whole}: {text!r} is no number") from None
+    if not np.isfinite(value):
+        raise ConfigError(f"--over {whole}: {text!r} is not finite")
+    return value
+
+
+def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
+    """Loss and gradient at each point of `over`; a point that fails is null, and the scan goes on."""
+    grid = Grid.parse(over)
+    with Session.open(request, reporter, "scan", {"over": over}) as session:
+        if session.done is not None:
+            return session.done
+        _require(session.config, grid)
+        for warning in warnings(session.config):
+            session.reporter.warning(warning)
+        experiment = build(session.loaded_config, allow_python=request.allow_python, extra=(grid.path,))
+        start = starting_parameters(experiment, session.learned)
+        path = _scanned(experiment, grid)
+        ready = made_ready(experiment, start, session.reporter)
+        adjoint = adjoint_of(session.config.gradient, experiment)
+        shape = np.shape(start[path])
+        done = _restored(session, grid, shape)
+        session.reporter.start(len(grid.values) - len(done.value), "points", "scan")
+        for value in grid.values[len(done.value) :]:
+            p = {**start, path: jnp.full(shape, value, start[path].dtype)}
+            loss, slope = float("nan"), np.full(shape, np.nan)
+            try:
+                result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
+                loss, slope = result.loss, result.gradients[path]
+            except NumericalError as failure:
+                session.reporter.warning(f"{path} = {value:.6g}: {failure}")
+            done = Scan(
+                grid.path,
+                np.append(done.value, value),
+                np.append(done.loss, loss),
+                np.concatenate([done.gradient, np.asarray(slope)[None]]),
+            )
+            arrays = {"value": done.value, "loss": done.loss, "gradient": done.gradient}
+            checkpoint.save(session.folder / CHECKPOINT, arrays)
+            session.reporter.advance(1, f"loss {loss:.6g}")
+            session.check_stop()
+        session.reporter.finish()
+        write_scan(session.folder, done)
+        failed = int(np.sum(~np.isfinite(done.loss)))
+        lines = [f"{len(done.value)} points of {path}, {failed} failed", f"in {session.folder}"]
+        if failed == len(done.value):
+            raise NumericalError(f"every point of the scan over {path} failed; see {session.folder}/run.log")
+        return session.finish(CommandResult(_answer(done), lines, f"diffmd plot {session.folder}"))
+
+
+def _require(config: Config, grid: Grid) -> None:
+    entry = [grid.path] if not config.parameters else list(config.parameters)
+    require_loss(config.model_copy(update={"parameters": entry}))
+
+
+def _scanned(experiment: Experiment, grid: Grid) -> str:
+    found = [leaf.path for leaf in experiment.objective.parameters.leaves if leaf.path == grid.path]
+    if not found:
+        raise ConfigError(f"--over {grid.path} names no single value; scan one of its leaves")
+    return found[0]
+
+
+def _restored(session: Session, grid: Grid, shape: tuple[int, ...]) -> Scan:
+    path = session.folder / CHECKPOINT
+    if session.resumed and checkpoint.exists(path):
+        arrays = checkpoint.load(path).arrays
+        return Scan(grid.path, *(np.asarray(arrays[name]) for name in ("value", "loss", "gradient")))
+    return Scan(grid.path, np.zeros(0), np.zeros(0), np.zeros((0, *shape)))
+
+
+def _answer(done: Scan) -> dict[str, Any]:
+    points = [
+        {"value": float(v), "loss": plain(float(loss)), "gradient": plain(g)}
+        for v, loss, g in zip(done.value, done.loss, done.gradient, strict=True)
+    ]
+    return {"path": done.path, "points": points}

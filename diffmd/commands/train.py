@@ -1,0 +1,232 @@
+"""``diffmd train``: optimises the parameters."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffmd.adjoints.base import Gradient
+from diffmd.commands.experiment import (
+    adjoint_of,
+    differentiated,
+    made_ready,
+    starting_parameters,
+    zero_gradients,
+)
+from diffmd.commands.quiet import QuietReporter
+from diffmd.commands.recording import record, trajectory_name
+from diffmd.commands.reporter import Reporter
+from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.session import Session
+from diffmd.config.build import Experiment, build
+from diffmd.config.checks.check import require_loss, warnings
+from diffmd.config.learned import with_learned
+from diffmd.config.sections.train import TrainSpec
+from diffmd.config.writing import write_text as yaml_text
+from diffmd.config.yaml_reader import read_file
+from diffmd.dynamics.march import ListControl
+from diffmd.errors import ConfigError
+from diffmd.io import checkpoint
+from diffmd.io.files import write_text
+from diffmd.io.results import WEIGHTS, write_weights
+from diffmd.io.rundir import BEST, CHECKPOINT, CONFIG, FINAL
+from diffmd.io.training import Epoch, TrainingLog
+from diffmd.io.values import dataset_name, refer
+from diffmd.objective import P, Ready
+from diffmd.training.loop import EpochRecord, Progress, epoch
+from diffmd.training.optimizers import Optimizer, OptimizerSpec
+from diffmd.training.rules import Rule, Rules
+
+
+def train(request: Request, reporter: Reporter) -> CommandResult:
+    """Trains until the epochs are done or patience is over; a checkpoint after every epoch."""
+    with Session.open(request, reporter, "train") as session:
+        if session.done is not None:
+            return session.done
+        require_loss(session.config)
+        spec = session.config.train
+        if spec is None:
+            raise ConfigError("is missing: write `train:` with epochs and optimizer", "train")
+        for warning in warnings(session.config):
+            session.reporter.warning(warning)
+        experiment = build(session.loaded_config, allow_python=request.allow_python)
+        start = starting_parameters(experiment, session.learned)
+        run = _Training(session, experiment, spec, start)
+        run.first_trajectory()
+        progress = run.train()
+        run.last_files(progress)
+        return session.finish(run.result(progress))
+
+
+def rules_of(experiment: Experiment) -> Rules:
+    """What the optimiser must respect of each parameter."""
+    return Rules(
+        {
+            leaf.path: Rule(
+                leaf.request.lower,
+                leaf.request.upper,
+                leaf.request.transform == "positive",
+                leaf.request.learning_rate,
+            )
+            for leaf in experiment.objective.parameters.leaves
+        }
+    )
+
+
+class _Training:
+    """One training in its run directory."""
+
+    def __init__(self, session: Session, experiment: Experiment, spec: TrainSpec, start: P) -> None:
+        self.session, self.experiment, self.spec, self.start = session, experiment, spec, start
+        assert isinstance(spec.optimizer, OptimizerSpec)
+        self.optimizer: Optimizer = spec.optimizer.optimizer(rules_of(experiment), spec.clip)
+        self.adjoint = adjoint_of(session.config.gradient, experiment)
+        self.ready = made_ready(experiment, start, session.reporter)
+        self.warned: set[str] = set()
+        self.losses: list[float] = []
+        stems = ("trajectory", "trajectory_first")
+        names = [trajectory_name(experiment, one, stem) for one in experiment.systems for stem in stems]
+        session.run.update({"files": names})
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.session.folder / CHECKPOINT
+
+    def first_trajectory(self) -> None:
+        """The trajectory with the starting parameters: the "before"."""
+        self._trajectories("trajectory_first", self.start, keep=self.session.resumed)
+
+    def train(self) -> Progress:
+        """The epochs that are still to do."""
+        progress, log = self._begin()
+        reporter = self.session.reporter
+        left = max(self.spec.epochs - progress.epoch, 0)
+        reporter.start(left, "epochs", "train")
+        with log:
+            while progress.epoch < self.spec.epochs and not self._patience_over(progress):
+                if self._each_epoch:
+                    self.ready = made_ready(self.experiment, progress.p, QuietReporter(reporter))
+                progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
+                self._warn(row.result)
+                self.losses.append(row.result.loss)
+                log.append(_logged(row))
+                self._save(progress)
+                reporter.advance(1, f"loss {row.result.loss:.6g}")
+                if progress.epoch < self.spec.epochs:
+                    self.session.check_stop()
+        reporter.finish()
+        if progress.epoch < self.spec.epochs:
+            reporter.message(f"stopped after epoch {progress.epoch}: no better loss for {self.spec.patience} epochs")
+        return progress
+
+    def last_files(self, progress: Progress) -> None:
+        """best.yaml, final.yaml, their weights, and the trajectory with the best parameters: the "after"."""
+        folder = self.session.folder
+        data = read_file(folder / CONFIG).data
+        for name, p, file in ((BEST, progress.best_p, WEIGHTS), (FINAL, progress.p, f"final_{WEIGHTS}")):
+            learned = with_learned(self.experiment, data, p, file)
+            for weights, leaves in learned.weights.items():
+                write_weights(folder / weights, leaves)
+            write_text(folder / name, yaml_text(learned.data))
+        self._trajectories("trajectory", progress.best_p, keep=False)
+
+    def result(self, progress: Progress) -> CommandResult:
+        """The answer."""
+        folder = self.session.folder
+        last = self.losses[-1] if self.losses else self._last_loss()
+        answer = {
+            "loss": last,
+            "best_loss": progress.best if progress.best_epoch else None,
+            "epochs": progress.epoch,
+            "parameters": _referred(progress.p),
+            "best_parameters": _referred(progress.best_p),
+            "output": str(folder),
+        }
+        lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}"]
+        for path, value in progress.best_p.items():
+            if np.size(value) == 1:
+                lines.append(f"{path}: {_one(self.start[path])} -> {_one(value)}")
+        return CommandResult(answer, [*lines, f"in {folder}"], f"diffmd plot {folder}")
+
+    def _last_loss(self) -> float | None:
+        metrics = self.session.folder / "metrics.jsonl"
+        lines = metrics.read_text().splitlines() if metrics.exists() else []
+        return json.loads(lines[-1])["loss"] if lines else None
+
+    @property
+    def _each_epoch(self) -> bool:
+        sections = [one.effective.dynamics.equilibration for one in self.experiment.systems]
+        return any(section is not None and section.each_epoch for section in sections)
+
+    def _patience_over(self, progress: Progress) -> bool:
+        return self.spec.patience is not None and progress.waited >= self.spec.patience
+
+    def _differentiate(self, p: P) -> Gradient:
+        return differentiated(self.adjoint, self.experiment, self.ready, p, QuietReporter(self.session.reporter))
+
+    def _begin(self) -> tuple[Progress, TrainingLog]:
+        folder = self.session.folder
+        if self.session.resumed and checkpoint.exists(self._checkpoint):
+            saved = checkpoint.load(self._checkpoint)
+            progress = Progress.from_arrays(self.optimizer, self.start, saved.arrays)
+            controls = {name: ListControl.from_json(text) for name, text in saved.meta["lists"].items()}
+            self.ready = dataclasses.replace(self.ready, controls=controls)
+            return progress, TrainingLog.resume(folder, progress.epoch)
+        terms = sum(len(problem.terms) for problem in self.experiment.objective.problems)
+        shapes = {path: np.asarray(value) for path, value in self.start.items()}
+        return Progress.start(self.optimizer, self.start), TrainingLog.create(folder, terms, shapes)
+
+    def _save(self, progress: Progress) -> None:
+        lists = {name: control.to_json() for name, control in self.ready.controls.items()}
+        checkpoint.save(self._checkpoint, progress.to_arrays(), {"lists": lists})
+
+    def _warn(self, result: Gradient) -> None:
+        for warning in zero_gradients(result):
+            if warning not in self.warned:
+                self.warned.add(warning)
+                self.session.reporter.warning(warning)
+
+    def _trajectories(self, stem: str, p: P, *, keep: bool) -> None:
+        """Writes a trajectory of each system under another name until it is whole."""
+        for one in self.experiment.systems:
+            path = self.session.folder / trajectory_name(self.experiment, one, stem)
+            if keep and path.exists():
+                continue
+            part = path.with_name(f".{path.name}")
+            controls = {one.name: one.control(self.ready.values[one.name])}
+            ready = Ready(self.ready.values, controls, self.ready.key)
+            try:
+                every = self.session.config.output.every
+                stop = lambda *_: self.session.check_stop()  # noqa: E731
+                record(self.experiment, one, ready, p, part, every, QuietReporter(self.session.reporter), stop)
+                os.replace(part, path)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    part.unlink()
+
+
+def _logged(row: EpochRecord) -> Epoch:
+    return Epoch(
+        row.epoch,
+        row.result.loss,
+        np.asarray(row.result.terms),
+        {path: np.asarray(value) for path, value in row.p.items()},
+        row.result.gradients,
+        row.norm,
+        row.wall,
+    )
+
+
+def _referred(p: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: refer(value, "training.h5", dataset_name("parameters", path)) for path, value in p.items()}
+
+
+def _one(value: Any) -> str:
+    return f"{float(np.ravel(value)[0]):.6g}"

@@ -1,0 +1,79 @@
+"""A config with learnt values put into it: what ``best.yaml`` and ``final.yaml`` are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from diffmd.config.build import Experiment
+from diffmd.config.paths import put
+from diffmd.objective import P
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedConfig:
+    """Plain config data, and the files of weights that it names: file -> leaf -> array."""
+
+    data: dict[str, Any]
+    weights: dict[str, dict[str, np.ndarray]]
+
+
+def with_learned(experiment: Experiment, data: Mapping[str, Any], p: P, weights_file: str) -> LearnedConfig:
+    """The config `data` of an experiment with the values `p` in place of its own.
+
+    Numbers stand where they stood; networks go to files called after `weights_file` (``weights.h5``). Starting
+    positions and velocities that would be drawn anew from other numbers than these (a learnt box or mass), or that are
+    learnt themselves, are written out.
+    """
+    changed = dict(data)
+    weights: dict[str, dict[str, np.ndarray]] = {}
+    for one in experiment.systems:
+        bound = one.problem.values(p, one.values)
+        learnt = {
+            place.key
+            for leaf in experiment.objective.parameters.leaves
+            for place in leaf.places
+            if place.system == one.name
+        }
+        for key in sorted(learnt):
+            place = one.effective.config_path(key)
+            value = np.asarray(bound[key])
+            potential = place.rpartition(".weights.")[0]
+            if potential:
+                name = _weights_name(weights_file, potential, experiment)
+                changed = put(changed, f"{potential}.weights", {"kind": "file", "path": name})
+                everything = {
+                    k: np.asarray(v)
+                    for k, v in bound.items()
+                    if one.effective.config_path(k).startswith(f"{potential}.weights.")
+                }
+                weights[name] = {
+                    one.effective.config_path(k).rpartition(".weights.")[2]: v for k, v in everything.items()
+                }
+            elif key not in ("system.positions", "system.velocities"):
+                changed = put(changed, place, value.tolist())
+        for part in _to_write_out(learnt):
+            place = one.effective.config_path(f"system.{part}")
+            changed = put(changed, place, {"kind": "inline", "values": np.asarray(bound[f"system.{part}"]).tolist()})
+    return LearnedConfig(changed, weights)
+
+
+def _to_write_out(learnt: set[str]) -> list[str]:
+    masses = any(key.endswith(".mass") for key in learnt)
+    positions = bool({"system.positions", "system.box"} & learnt)
+    velocities = "system.velocities" in learnt or masses
+    return [name for name, wanted in (("positions", positions), ("velocities", velocities)) if wanted]
+
+
+def _weights_name(file: str, potential: str, experiment: Experiment) -> str:
+    networks = {
+        one.effective.config_path(key).rpartition(".weights.")[0]
+        for one in experiment.systems
+        for key in one.values
+        if ".weights." in key
+    }
+    stem, _, suffix = file.rpartition(".")
+    return file if len(networks) == 1 else f"{stem}_{potential.replace('.', '_')}.{suffix}"
