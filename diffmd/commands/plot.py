@@ -1,0 +1,162 @@
+"""`diffmd plot`: pictures of a run into ``DIR/plots/``, each with its numbers (CSV) and a caption."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from diffmd.commands.facts import Facts, read_facts
+from diffmd.errors import ConfigError
+from diffmd.io.pictures import PLOTS
+from diffmd.io.results import GRADIENTS, SCAN, read_gradients, read_scan
+from diffmd.io.rundir import TRAJECTORY, TRAJECTORY_FIRST, is_run
+from diffmd.io.training import TRAINING, read_training
+from diffmd.io.trajectory import Trajectory, read_trajectory
+from diffmd.plots.curves import draw_loss, draw_parameters
+from diffmd.plots.energies import draw_energies
+from diffmd.plots.gradients import draw_gradients
+from diffmd.plots.picture import Picture, save
+from diffmd.plots.rdf import draw_rdf
+from diffmd.plots.scan import draw_scan
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """What to draw, and how.
+
+    Attributes:
+        folder: the run directory.
+        facts: of its config.
+        types: the two atom types of an RDF; None: all atoms.
+        start_step: frames before it are left out.
+        marks: values to mark.
+        asked: whether this kind was asked for by name.
+    """
+
+    folder: Path
+    facts: Facts
+    types: tuple[str, str] | None
+    start_step: int
+    marks: tuple[float, ...]
+    asked: bool
+
+
+def plot(
+    run_dir: Path | str,
+    kind: str | None = None,
+    types: tuple[str, str] | None = None,
+    start_step: int | None = None,
+    marks: tuple[float, ...] = (),
+) -> list[Path]:
+    """Draws what the run's files allow; pictures of the same name that an earlier call made are replaced.
+
+    Args:
+        run_dir: the run directory.
+        kind: ``loss``, ``parameters``, ``rdf``, ``energies``, ``gradients`` or ``scan``; None: all there is to draw.
+        types: the two atom types of the RDF; None: all atoms.
+        start_step: frames before this step are left out of the RDF and the energies; None: none.
+        marks: distances to mark in the RDF (with ``kind="scan"``: values, in degrees for angles); none: the distances
+            that the loss aims at.
+
+    Returns:
+        the files written.
+
+    Raises:
+        ConfigError: no run there, nothing to draw, an unknown kind or atom type, a file in the way.
+        OutputError: a file cannot be read or written.
+    """
+    folder = Path(run_dir)
+    check_run(folder)
+    if kind is not None and kind not in _KINDS:
+        raise ConfigError(f"there is no picture of kind {kind}; the kinds are {', '.join(_KINDS)}")
+    wish = Wish(folder, read_facts(folder), types, start_step or 0, marks, kind is not None)
+    wanted = _KINDS if kind is None else {kind: _KINDS[kind]}
+    pictures = [picture for draw in wanted.values() if (picture := draw(wish)) is not None]
+    if not pictures:
+        source = "" if kind is None else f" for --kind {kind}: {_SOURCES[kind]}"
+        raise ConfigError(f"the run in {folder} has nothing to draw yet{source}")
+    return [path for picture in pictures for path in save(folder / PLOTS, picture)]
+
+
+def check_run(folder: Path) -> None:
+    """Raises ConfigError unless `folder` is a run directory."""
+    if not folder.is_dir():
+        raise ConfigError(f"there is no directory {folder}")
+    if not is_run(folder):
+        raise ConfigError(f"{folder} is not the directory of a diffmd run")
+
+
+def read_frames(path: Path) -> Trajectory | None:
+    """The trajectory at `path`, or None where there is none, or no frame in it yet. Raises OutputError."""
+    if not path.exists():
+        return None
+    trajectory = read_trajectory(path)
+    return trajectory if len(trajectory) else None
+
+
+def _loss(wish: Wish) -> Picture | None:
+    if not (wish.folder / TRAINING).exists():
+        return None
+    training = read_training(wish.folder)
+    return draw_loss(training) if len(training.epoch) else None
+
+
+def _parameters(wish: Wish) -> Picture | None:
+    if not (wish.folder / TRAINING).exists():
+        return None
+    training = read_training(wish.folder)
+    if not len(training.epoch) or not training.parameters:
+        return None
+    dimensions = {path: wish.facts.dimension(path) for path in training.parameters}
+    return draw_parameters(training, wish.facts.units, dimensions)
+
+
+def _rdf(wish: Wish) -> Picture | None:
+    named = {"before": TRAJECTORY_FIRST, "after": TRAJECTORY}
+    found = {label: read_frames(wish.folder / name) for label, name in named.items()}
+    trajectories = {label: trajectory for label, trajectory in found.items() if trajectory is not None}
+    # A single atom has no distances; that is worth an error only where the RDF was asked for.
+    if not trajectories or (not wish.asked and min(len(t.species) for t in trajectories.values()) < 2):
+        return None
+    return draw_rdf(trajectories, wish.types, wish.start_step, wish.marks or wish.facts.wanted_distances)
+
+
+def _energies(wish: Wish) -> Picture | None:
+    trajectory = read_frames(wish.folder / TRAJECTORY)
+    return None if trajectory is None else draw_energies(trajectory, wish.start_step)
+
+
+def _gradients(wish: Wish) -> Picture | None:
+    if not (wish.folder / GRADIENTS).exists():
+        return None
+    result = read_gradients(wish.folder / GRADIENTS)
+    return draw_gradients(result) if result.gradients else None
+
+
+def _scan(wish: Wish) -> Picture | None:
+    if not (wish.folder / SCAN).exists():
+        return None
+    scan = read_scan(wish.folder)
+    if not len(scan.value):
+        return None
+    marks = wish.marks if wish.asked else ()
+    return draw_scan(scan, wish.facts.units, wish.facts.dimension(scan.path), marks)
+
+
+_KINDS: Mapping[str, Callable[[Wish], Picture | None]] = {
+    "loss": _loss,
+    "parameters": _parameters,
+    "rdf": _rdf,
+    "energies": _energies,
+    "gradients": _gradients,
+    "scan": _scan,
+}
+_SOURCES: Mapping[str, str] = {
+    "loss": "`diffmd train` leaves losses",
+    "parameters": "`diffmd train` leaves parameters by epoch",
+    "rdf": "`diffmd simulate` and `diffmd train` leave trajectories",
+    "energies": "`diffmd simulate` and `diffmd train` leave trajectories",
+    "gradients": "`diffmd gradient` leaves gradients",
+    "scan": "`diffmd scan` leaves scans",
+}

@@ -1,0 +1,31 @@
+"""Arrays by path as named columns: what tables and curves are made of."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+
+MOST_COLUMNS = 1000
+
+
+def columns(prefix: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Path -> (rows, ...) as ``<prefix><path>.<index>`` -> (rows,); at most `MOST_COLUMNS`."""
+    found: dict[str, np.ndarray] = {}
+    for path, array in values.items():
+        flat = array.reshape(len(array), int(np.prod(array.shape[1:], dtype=int)))
+        indices = itertools.product(*map(range, array.shape[1:]))
+        for column, index in zip(flat.T, itertools.islice(indices, MOST_COLUMNS - len(found)), strict=False):
+            found[prefix + ".".join((path, *map(str, index)))] = column
+    return found
+
+
+def is_angle(dimension: str) -> bool:
+    """Whether a dimension is an angle, which pictures show in degrees."""
+    return dimension == "angle"
+
+
+def shown(values: np.ndarray, dimension: str) -> np.ndarray:
+    """Values as a picture shows them: angles in degrees."""
+    return np.degrees(values) if is_angle(dimension) else values

@@ -1,0 +1,127 @@
+"""The radial distribution function of a run, before and after training where both trajectories are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from diffmd.errors import ConfigError
+from diffmd.io.trajectory import Trajectory
+from diffmd.plots.distances import Distribution, radial_distribution, widths
+from diffmd.plots.picture import Picture
+from diffmd.plots.style import BLUE, GREY, axis_label, mark_lines, panels, styled
+
+BINS = 120
+_MOST_FRAMES = 200
+
+
+def draw_rdf(
+    trajectories: Mapping[str, Trajectory],
+    types: tuple[str, str] | None,
+    start_step: int,
+    marks: tuple[float, ...],
+) -> Picture:
+    """g(r) of each trajectory.
+
+    Args:
+        trajectories: label -> trajectory; the last is drawn in colour, those before it in grey.
+        types: the two types of atoms; None: all atoms.
+        start_step: frames before this step are left out.
+        marks: distances to mark.
+
+    Raises:
+        ConfigError: an unknown type, no pair of these types, no frame from this step on.
+    """
+    rows = {label: _rows(trajectory, types, start_step) for label, trajectory in trajectories.items()}
+    # One grid for all curves, whatever their boxes.
+    reach = min(_reach(trajectory, rows[label], marks) for label, trajectory in trajectories.items())
+    found = {label: _distribution(trajectory, rows[label], types, reach) for label, trajectory in trajectories.items()}
+    *_, last = trajectories.values()
+    periodic = last.topology.periodic
+    with styled():
+        figure, (axes,) = panels()
+        if periodic:
+            axes.axhline(1, color="#555555", linewidth=1.0, linestyle=(0, (4, 3)))
+        mark_lines(axes, marks)
+        for index, (label, curve) in enumerate(found.items()):
+            newest = index == len(found) - 1
+            color = BLUE if newest else GREY
+            axes.plot(
+                curve.r,
+                curve.g,
+                color=color,
+                label=label if len(found) > 1 else "_",
+                linewidth=1.8 if newest else 1.4,
+                zorder=3 + index,
+            )
+        axes.set_xlim(0, reach)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(axis_label("distance r", last.units, "length"))
+        axes.set_ylabel("g(r)" if periodic else "density of pair distances")
+        axes.set_title("Radial distribution" + ("" if types is None else f", {types[0]}–{types[1]}"))
+        if len(found) > 1 or marks:
+            axes.legend(loc="upper right")
+    name = "rdf" if types is None else f"rdf_{types[0]}-{types[1]}"
+    curves = list(found.values())
+    header = ["r", *(("g",) if len(found) == 1 else (f"g_{label}" for label in found))]
+    table = list(zip(curves[-1].r, *(curve.g for curve in curves), strict=True))
+    return Picture(name, figure, header, table, _caption(found, types, start_step, marks))
+
+
+def _rows(trajectory: Trajectory, types: tuple[str, str] | None, start_step: int) -> np.ndarray:
+    for name in types or ():
+        if name not in trajectory.topology.type_names:
+            known = ", ".join(trajectory.topology.type_names)
+            raise ConfigError(f"{trajectory.path} has no atoms of type {name}; its types are {known}")
+    rows = np.flatnonzero(trajectory.step >= start_step)
+    if not len(rows):
+        last = f"its last is step {trajectory.step[-1]}" if len(trajectory) else "it has none"
+        raise ConfigError(f"{trajectory.path} has no frame from step {start_step} on; {last}")
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MOST_FRAMES)).astype(int))]
+
+
+def _distribution(
+    trajectory: Trajectory, rows: np.ndarray, types: tuple[str, str] | None, reach: float
+) -> Distribution:
+    species = np.asarray(trajectory.species)
+    every = np.ones(len(species), bool)
+    first, second = (every, every) if types is None else (species == types[0], species == types[1])
+    try:
+        return radial_distribution(_frames(trajectory, rows), first, second, reach, BINS)
+    except ValueError as error:
+        wanted = "any types" if types is None else f"types {types[0]} and {types[1]}"
+        raise ConfigError(f"{trajectory.path} has no pair of atoms of {wanted}") from error
+
+
+def _frames(trajectory: Trajectory, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    for row in rows:
+        yield trajectory.wrapped[int(row)], None if trajectory.box is None else _box(trajectory.box[int(row)])
+
+
+def _box(box: np.ndarray) -> np.ndarray:
+    return np.asarray(box, np.float64)
+
+
+def _reach(trajectory: Trajectory, rows: np.ndarray, marks: tuple[float, ...]) -> float:
+    if trajectory.box is not None:
+        return float(min(widths(_box(trajectory.box[int(row)])).min() for row in rows) / 2)
+    positions = trajectory.wrapped[rows.tolist()]
+    extent = np.linalg.norm(positions.max(axis=1) - positions.min(axis=1), axis=-1).max()
+    return float(max(extent, *(1.1 * mark for mark in marks), 1e-6)) if marks else float(max(extent, 1e-6))
+
+
+def _caption(
+    found: Mapping[str, Distribution], types: tuple[str, str] | None, start_step: int, marks: tuple[float, ...]
+) -> str:
+    *_, curve = found.values()
+    what = "all atoms" if types is None else f"atoms of types {types[0]} and {types[1]}"
+    since = f" from step {start_step} on" if start_step else ""
+    kind = (
+        f"Radial distribution function of {what}, averaged over {curve.frames} frames{since}; 1 is an ideal gas."
+        if curve.periodic
+        else f"Distribution of the pair distances of {what} over {curve.frames} frames{since} (there is no box)."
+    )
+    compared = " Grey: before training; blue: with the best parameters." if len(found) > 1 else ""
+    marked = f" Purple: {', '.join(f'r = {mark:g}' for mark in marks)}." if marks else ""
+    return kind + compared + marked
