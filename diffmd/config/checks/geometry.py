@@ -8,6 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from diffmd.config.effective import EffectiveSystem
+from diffmd.config.inputs import per_atom
+from diffmd.config.positions import InlinePositions, LatticePositions, lattice_box
+from diffmd.config.velocities import InlineVelocities
 from diffmd.errors import ConfigError
 from diffmd.potentials.base import EnergyPotential, PairPotential, Potential
 
@@ -30,11 +33,22 @@ def system_problems(one: EffectiveSystem) -> Iterator[ConfigError]:
             f"is missing, and {kind} positions bring none; write edge lengths, or null for no periodicity",
             f"{path}.box",
         )
-    if isinstance(system.box, list):
-        try:
-            check_box(system.box, f"{path}.box")
-        except ConfigError as problem:
-            yield problem
+    try:
+        known_box(one)
+    except ConfigError as problem:
+        yield problem
+    yield from _counts(one)
+
+
+def _counts(one: EffectiveSystem) -> Iterator[ConfigError]:
+    """Inline numbers for more or fewer atoms than are listed."""
+    system, atoms = one.system, sum(group.count for group in one.system.atoms)
+    for name, spec in (("positions", system.positions), ("velocities", system.velocities)):
+        if atoms and isinstance(spec, (InlinePositions, InlineVelocities)):
+            try:
+                per_atom(spec.values, atoms, f"{one.system_path}.{name}.values")
+            except ConfigError as problem:
+                yield problem
 
 
 def check_box(box: Sequence[object], path: str) -> Float[np.ndarray, "3 3"]:
@@ -91,8 +105,14 @@ def widths(vectors: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
 
 
 def known_box(one: EffectiveSystem) -> Float[np.ndarray, "3 3"] | None:
-    """The box vectors where the config gives them (not auto, not null)."""
-    return check_box(one.system.box, f"{one.system_path}.box") if isinstance(one.system.box, list) else None
+    """The box vectors where the config alone gives them: by the box, or by a lattice's density."""
+    system = one.system
+    if isinstance(system.box, list):
+        return check_box(system.box, f"{one.system_path}.box")
+    if system.box == "auto" and isinstance(system.positions, LatticePositions) and system.atoms:
+        count = sum(group.count for group in system.atoms)
+        return np.diag(lattice_box(system.positions, count, f"{one.system_path}.positions"))
+    return None
 
 
 def check_reach(vectors: Float[np.ndarray, "3 3"], potentials: Mapping[str, Potential]) -> None:
