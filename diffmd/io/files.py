@@ -49,7 +49,7 @@ def output_errors(path: Path, doing: str = "write") -> Iterator[None]:
     """Turns failures of the operating system or of HDF5 inside the block into `OutputError` naming `path`."""
     try:
         yield
-    # h5py raises RuntimeError where a flush or close fails, and KeyError or ValueError on a damaged file.
+    # h5py raises RuntimeError where HDF5 fails at something that is not a read or a write.
     except (OSError, RuntimeError) as error:
         raise OutputError(f"cannot {doing} {path}: {reason(error)}") from error
 

@@ -1,0 +1,158 @@
+"""`diffmd export`: a run's trajectory as extxyz or PDB, its numbers as CSV, for programs that read no HDF5."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from diffmd.errors import ConfigError
+from diffmd.io import results, rundir, training
+from diffmd.io.structure_writing import write_structure
+from diffmd.io.structures import Structure
+from diffmd.io.trajectory import Trajectory, read_trajectory
+
+Format = Literal["extxyz", "pdb", "csv"]
+Table = Literal["observables", "epochs", "scan"]
+Columns = dict[str, np.ndarray]
+
+# Frames are read many at a time, for chunks of the file hold many.
+_FRAMES_AT_ONCE = 64
+_SLICE = re.compile(r"(-?\d+)?(?::(-?\d+)?(?::(-?\d+)?)?)?")
+
+
+def export(
+    run: Path,
+    destination: Path,
+    format: Format = "extxyz",
+    frames: slice | None = None,
+    table: Table | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Writes what a run left in another format; the run may have been killed, or still run.
+
+    Args:
+        run: the run directory.
+        destination: the file, or a directory to put it into under a name of its own.
+        format: ``extxyz`` and ``pdb`` take the trajectory, its positions inside the box, and are in Angstrom where the
+            run is in md units; ``csv`` takes a table of numbers.
+        frames: which frames of the trajectory, or rows of the table; None for all.
+        table: for ``csv``: ``observables`` of the trajectory, ``epochs`` of a training, or ``scan``. None takes what
+            the run's command is about.
+        overwrite: replace a file that is there.
+
+    Returns:
+        the files written.
+
+    Raises:
+        ConfigError: the run has no such thing, or the file is there already.
+        OutputError: reading or writing failed.
+    """
+    if not (run / rundir.RUN).exists():
+        raise ConfigError(f"{run} is not the directory of a diffmd run: it has no {rundir.RUN}")
+    if format != "csv":
+        file = _target(destination, f"trajectory.{format}", overwrite)
+        _require(run, rundir.TRAJECTORY, "frames")
+        trajectory = read_trajectory(run / rundir.TRAJECTORY)
+        wanted = range(len(trajectory))[frames or slice(None)]
+        if not wanted:
+            raise ConfigError(f"the trajectory of {run} has {len(trajectory)} frames, and none of those asked for")
+        write_structure(file, _structures(trajectory, wanted), format, trajectory.units)
+        return [file]
+    name = table or _natural_table(run)
+    source, read = _TABLES[name]
+    _require(run, source, name)
+    file = _target(destination, f"{name}.csv", overwrite)
+    columns = {label: values[frames or slice(None)] for label, values in read(run).items()}
+    if not len(next(iter(columns.values()))):
+        raise ConfigError(f"{run / source} has no rows to export" + (" among those asked for" if frames else ""))
+    results.write_csv(file, list(columns), list(zip(*columns.values(), strict=True)))
+    return [file]
+
+
+def parse_frames(text: str) -> slice:
+    """Frames from text: ``5`` (one), ``-1`` (the last), ``10:`` (from the tenth on), ``::5`` (every fifth).
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    match = _SLICE.fullmatch(text.strip())
+    if match is None or not text.strip():
+        raise ConfigError(f"--frames takes one frame (-1: the last) or START:STOP:STEP, not {text!r}")
+    start, stop, step = (None if part is None else int(part) for part in match.groups())
+    if ":" not in text:
+        # The last frame is followed by no frame that a negative number could name.
+        return slice(start, None if start == -1 else int(text) + 1)
+    if step == 0:
+        raise ConfigError(f"--frames {text}: the step cannot be 0")
+    return slice(start, stop, step)
+
+
+def _target(destination: Path, name: str, overwrite: bool) -> Path:
+    file = destination / name if destination.is_dir() else destination
+    if file.exists() and not overwrite:
+        raise ConfigError(f"{file} is there already; choose another name, or --overwrite it")
+    return file
+
+
+def _require(run: Path, source: str, name: str) -> None:
+    if not (run / source).exists():
+        raise ConfigError(f"{run} has no {source}, so there are no {name} to export")
+
+
+def _natural_table(run: Path) -> Table:
+    command = rundir.read_run(run).get("command")
+    natural: Mapping[str, Table] = {"train": "epochs", "scan": "scan"}
+    return natural.get(str(command), "observables")
+
+
+def _structures(trajectory: Trajectory, wanted: range) -> Iterator[Structure]:
+    species, topology = tuple(trajectory.species), trajectory.topology
+    for start in range(0, len(wanted), _FRAMES_AT_ONCE):
+        some = list(wanted[start : start + _FRAMES_AT_ONCE])
+        positions, velocities = trajectory.wrapped[some], trajectory.velocities[some]
+        boxes = [None] * len(some) if trajectory.box is None else list(trajectory.box[some])
+        for index, x, v, box in zip(some, positions, velocities, boxes, strict=True):
+            step = int(trajectory.step[index])
+            yield Structure(x, v, box, species, topology.masses, topology.charges, step)
+
+
+def _observables(run: Path) -> Columns:
+    trajectory = read_trajectory(run / rundir.TRAJECTORY)
+    columns: Columns = {"step": trajectory.step, "time": trajectory.time}
+    for name, values in trajectory.observables.items():
+        columns |= _flat(name, values)
+    return columns
+
+
+def _epochs(run: Path) -> Columns:
+    found = training.read_training(run)
+    columns: Columns = {"epoch": found.epoch, "loss": found.loss, "gradient_norm": found.gradient_norm}
+    columns |= _flat("terms", found.terms)
+    for group, values in (("parameters", found.parameters), ("gradients", found.gradients)):
+        for path, value in values.items():
+            columns |= _flat(f"{group}.{path}", value)
+    return columns
+
+
+def _scan(run: Path) -> Columns:
+    found = results.read_scan(run)
+    return {"value": found.value, "loss": found.loss, **_flat("gradient", found.gradient)}
+
+
+def _flat(name: str, values: np.ndarray) -> Columns:
+    """(rows, ...) as one column a number: ``name``, or ``name.0``, ``name.1``, ..."""
+    indices = itertools.product(*map(range, values.shape[1:]))
+    labels = [".".join((name, *map(str, index))) for index in indices]
+    return dict(zip(labels, values.reshape(len(values), len(labels)).T, strict=True))
+
+
+_TABLES: Mapping[Table, tuple[str, Callable[[Path], Columns]]] = {
+    "observables": (rundir.TRAJECTORY, _observables),
+    "epochs": (training.TRAINING, _epochs),
+    "scan": (results.SCAN, _scan),
+}
