@@ -85,7 +85,7 @@ def _request(
         resume=resume,
         device=device,
         allow_python=not no_python,
-        argv=tuple(sys.argv),
+        argv=("diffmd", *sys.argv[1:]),
     )
 
 

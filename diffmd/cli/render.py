@@ -11,6 +11,7 @@ from typing import IO, Any
 import typer
 
 VERDICT_COLOURS = {"agrees": "green", "disagrees": "red", "not_smooth": "yellow", "unresolved": "yellow"}
+OFF_TERMINAL = 10_000  # columns, where rich would assume 80 and fold what a script is to read
 
 
 def error(text: str) -> None:
@@ -40,8 +41,7 @@ def gradcheck_table(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    # Off a terminal rich assumes 80 columns and would cut numbers off.
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 180)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else OFF_TERMINAL)
     table = Table(box=None, pad_edge=False)
     for name, justify in (
         ("case", "left"),
@@ -77,7 +77,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 180)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else OFF_TERMINAL)
     made = Table(box=None, pad_edge=False)
     for name in columns:
         made.add_column(name, overflow="fold")

@@ -16,13 +16,21 @@ from diffmd.errors import ConfigError
 
 Kind = Annotated[
     str | None,
-    typer.Option("--kind", metavar="KIND", help="Only this picture, such as rdf. Default: all.", show_default=False),
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="Only loss, parameters, rdf, energies, gradients or scan. Default: all.",
+        show_default=False,
+    ),
 ]
 Types = Annotated[
     str | None,
     typer.Option("--types", metavar="A,B", help="The two atom types of an RDF. Default: all.", show_default=False),
 ]
-From = Annotated[int, typer.Option("--from", metavar="STEP", min=0, help="Leave out what comes before this step.")]
+From = Annotated[
+    int | None,
+    typer.Option("--from", metavar="STEP", min=0, help="Leave out frames before this step.", show_default=False),
+]
 Mark = Annotated[
     list[float] | None,
     typer.Option("--mark", metavar="X", help="Draw a line at this value; repeatable.", show_default=False),
@@ -33,7 +41,7 @@ def plot(
     run: opt.RunFolder,
     kind: Kind = None,
     types: Types = None,
-    start: From = 0,
+    start: From = None,
     mark: Mark = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -52,16 +60,34 @@ def plot(
 
 def animate(
     run: opt.RunFolder,
+    film_format: Annotated[
+        Literal["auto", "gif", "mp4"],
+        typer.Option("--format", metavar="gif|mp4|auto", help="MP4 needs the program ffmpeg; auto: a GIF."),
+    ] = "auto",
+    trajectory: Annotated[
+        Literal["first", "best"] | None,
+        typer.Option(
+            "--trajectory",
+            metavar="first|best",
+            help="Of a training: with the starting or the best parameters. Default: both.",
+            show_default=False,
+        ),
+    ] = None,
+    max_frames: Annotated[
+        int, typer.Option("--max-frames", metavar="N", min=1, help="Thin out longer trajectories evenly.")
+    ] = 80,
+    fps: Annotated[float, typer.Option("--fps", metavar="X", help="Frames a second.")] = 16.0,
+    pixels: Annotated[int, typer.Option("--pixels", metavar="N", help="The longer side of the picture.")] = 420,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Make a GIF of a run's atoms, into DIR/plots/."""
+    """Make a film of a run's atoms, into DIR/plots/."""
 
     def work() -> CommandResult:
         from diffmd.commands.animate import animate
 
-        return _files(animate(run), f"diffmd inspect {run}")
+        return _files(animate(run, film_format, trajectory, max_frames, fps, pixels), f"diffmd inspect {run}")
 
     run_tool(work, Talk(quiet, as_json, debug))
 

@@ -86,7 +86,7 @@ class Session:
         """To be called between segments or epochs, after a checkpoint. Raises Interrupted if a signal has arrived."""
         code = self.reporter.stop_code()
         if code is not None:
-            raise Interrupted(f"interrupted; a checkpoint is in {self.folder}, --resume goes on from it", code)
+            raise Interrupted(f"stopped with a checkpoint in {self.folder}; --resume goes on from it", code)
 
     def finish(self, result: CommandResult) -> CommandResult:
         """Records the answer, for `--resume` to give again, and hands it back. Raises OutputError."""

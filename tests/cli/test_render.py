@@ -32,16 +32,8 @@ def test_gradcheck_rows_are_whole_off_a_terminal(capsys: pytest.CaptureFixture[s
     render.gradcheck_table([ROW, rough])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:5] == ["case", "parameter", "method", "ad", "fd"]
-    assert lines[1].split() == [
-        "lj_fluid",
-        "potentials.lj.sigma",
-        "reverse",
-        "1.23456789",
-        "1.23456789",
-        "2e-09",
-        "1e-09",
-        "agrees",
-    ]
+    assert lines[1].split()[:5] == ["lj_fluid", "potentials.lj.sigma", "reverse", "1.23456789", "1.23456789"]
+    assert lines[1].split()[5:] == ["2e-09", "1e-09", "agrees"]
     assert rough["parameter"] in lines[2]
     assert lines[3].endswith(
         "(reverse): pair 3-17 crosses the truncated cutoff of potentials.lj at step 41; try {kind: shifted_force, ...}"
