@@ -24,7 +24,7 @@ _EASY = 0.45
 """Volume fraction that is always found, quickly."""
 
 _INSERTIONS = 200
-_PUSHES = 4000
+_PUSHES = 3000
 _WORK = 40_000_000
 
 

@@ -1,0 +1,173 @@
+"""Structure files: what ASE writes is read back in the config's units; what is damaged is told in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ase
+import ase.build
+import ase.io
+import numpy as np
+import pytest
+
+from diffmd.errors import ConfigError, DiffmdError
+from diffmd.io.structure_writing import write_structure
+from diffmd.io.structures import Structure, read_structure
+from diffmd.units import MD, REDUCED
+
+
+@pytest.fixture
+def water() -> ase.Atoms:
+    """Water in a general cell, with velocities."""
+    atoms = ase.build.molecule("H2O")
+    atoms.set_cell([[0.0, 9, 1], [8, 0.5, -2], [1, 2, 10]])
+    atoms.pbc = True
+    atoms.set_velocities(np.random.default_rng(0).normal(size=(3, 3)))
+    return atoms
+
+
+def distances(x: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(x[:, None] - x[None], axis=-1)
+
+
+@pytest.mark.parametrize("suffix", ["extxyz", "pdb", "gro"])
+def test_what_ase_writes_is_read_in_nanometres(water: ase.Atoms, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"water.{suffix}"
+    ase.io.write(path, water)
+    found = read_structure(path, -1, MD)
+    exact = 1e-8 if suffix == "extxyz" else 2e-3
+    assert found.types == ("O", "H", "H")
+    np.testing.assert_allclose(found.masses, water.get_masses())
+    np.testing.assert_allclose(distances(found.positions), distances(water.positions) / 10, atol=exact)
+    assert found.box is not None
+    np.testing.assert_array_equal(found.box, np.tril(found.box))
+    assert np.all(np.diag(found.box) > 0)
+    np.testing.assert_allclose(np.linalg.det(found.box), water.get_volume() / 1000, rtol=max(exact, 1e-9))
+    a, b, c = found.box
+    assert abs(b[0]) <= a[0] / 2 + 1e-9
+    assert abs(c[0]) <= a[0] / 2 + 1e-9
+    assert abs(c[1]) <= b[1] / 2 + 1e-9
+    images = np.argwhere(np.ones((7, 7, 7))) - 3
+    # Distances to images are those of the file's own cell.
+    general = np.sort([np.linalg.norm(n @ water.cell.array) / 10 for n in images])
+    turned = np.sort([np.linalg.norm(n @ found.box) for n in images])
+    np.testing.assert_allclose(turned[:15], general[:15], atol=exact * 20)
+    if suffix == "pdb":
+        assert found.velocities is None
+    else:
+        speeds = np.linalg.norm(water.get_velocities() * ase.units.fs, axis=1) * 100
+        np.testing.assert_allclose(np.linalg.norm(found.velocities, axis=1), speeds, atol=exact)
+
+
+def test_velocities_turn_with_the_cell(water: ase.Atoms, tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "w.extxyz", water)
+    found = read_structure(tmp_path / "w.extxyz", 0, MD)
+    assert found.velocities is not None
+    before = np.einsum("ik,jk->ij", water.get_velocities() * ase.units.fs * 100, water.positions / 10)
+    np.testing.assert_allclose(found.velocities @ found.positions.T, before, atol=1e-5)
+
+
+def test_frames_are_counted_from_both_ends(tmp_path: Path) -> None:
+    path = tmp_path / "three.xyz"
+    path.write_text("".join(f"1\nframe {k}\nA {k} 0 0\n" for k in range(3)) + "\n")
+    assert [read_structure(path, k, REDUCED).positions[0, 0] for k in (0, 1, -1, -3)] == [0, 1, 2, 0]
+    for frame in (3, -4):
+        with pytest.raises(ConfigError, match=f"has 3 frames; there is no frame {frame}"):
+            read_structure(path, frame, REDUCED)
+
+
+def test_models_of_a_pdb_share_the_cell(tmp_path: Path) -> None:
+    frames = [ase.Atoms("Ar2", positions=[[0, 0, k], [3, 3, 3]], cell=[20, 30, 40], pbc=True) for k in range(3)]
+    ase.io.write(tmp_path / "models.pdb", frames)
+    found = read_structure(tmp_path / "models.pdb", -1, MD)
+    np.testing.assert_allclose(found.box, np.diag([2, 3, 4]), atol=1e-9)
+    assert found.positions[0, 2] == pytest.approx(0.2)
+
+
+def test_reduced_units_take_numbers_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "a.extxyz"
+    path.write_text(
+        '2\nLattice="3 0 0 0 4 0 0 0 5" Properties=species:S:1:pos:R:3:vel:R:3:mass:R:1 step=7\n'
+        "A 0.1 0.2 0.3 1 2 3 10\nblob -9 0 0 4 5 6 20\n"
+    )
+    found = read_structure(path, 0, REDUCED)
+    assert found.types == ("A", "blob")
+    assert found.step == 7
+    np.testing.assert_array_equal(found.positions, [[0.1, 0.2, 0.3], [-9, 0, 0]])
+    np.testing.assert_array_equal(found.velocities, [[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(found.masses, [10, 20])
+    np.testing.assert_array_equal(found.box, np.diag([3, 4, 5]))
+
+
+@pytest.mark.parametrize("units", [REDUCED, MD])
+def test_extxyz_round_trip(units: object, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    box = np.array([[3.0, 0, 0], [1.5, 3.1, 0], [-1.5, 1.55, 3.3]])
+    one = Structure(
+        rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), box, ("Ar", "Ar", "C", "H"), np.arange(1.0, 5), np.ones(4), 12
+    )
+    write_structure(tmp_path / "x.extxyz", [one, one], "extxyz", units)  # type: ignore[arg-type]
+    found = read_structure(tmp_path / "x.extxyz", 1, units)  # type: ignore[arg-type]
+    for name in ("positions", "velocities", "box", "masses", "charges"):
+        np.testing.assert_allclose(getattr(found, name), getattr(one, name), rtol=1e-14, atol=1e-15)
+    assert (found.types, found.step) == (one.types, 12)
+    frames = ase.io.read(tmp_path / "x.extxyz", index=":")
+    np.testing.assert_allclose(frames[0].cell.array, box * (10 if units is MD else 1))
+
+
+def test_pdb_is_read_by_others(tmp_path: Path) -> None:
+    import MDAnalysis
+
+    box = np.array([[3.0, 0, 0], [1.2, 3.1, 0], [-1.3, 1.4, 3.3]])
+    x = np.random.default_rng(3).uniform(0, 3, (4, 3))
+    one = Structure(x, None, box, ("Ar", "Ar", "C", "H"), None, None)
+    write_structure(tmp_path / "x.pdb", [one, one, one], "pdb", MD)
+    universe = MDAnalysis.Universe(str(tmp_path / "x.pdb"))
+    assert len(universe.trajectory) == 3
+    np.testing.assert_allclose(universe.atoms.positions, x * 10, atol=1e-3)
+    found = read_structure(tmp_path / "x.pdb", 2, MD)
+    np.testing.assert_allclose(found.positions, x, atol=1e-4)
+    np.testing.assert_allclose(found.box, box, atol=2e-3)
+    far = Structure(x + 1e5, None, None, one.types, None, None)
+    with pytest.raises(DiffmdError, match="PDB has no room"):
+        write_structure(tmp_path / "far.pdb", [far], "pdb", MD)
+    assert not (tmp_path / "far.pdb").exists()
+
+
+BAD = {
+    "missing.pdb": (None, "no such file"),
+    "what.cif": ("data_", "must end in one of"),
+    "empty.xyz": ("", "empty"),
+    "words.xyz": ("hello\nthere\n", "no xyz file"),
+    "short.xyz": ("3\n\nA 0 0 0\nA 1 1 1\n", "truncated: frame 0 has 2 of 3"),
+    "number.xyz": ("1\n\nA 0 zero 0\n", "damaged"),
+    "columns.xyz": ("1\n\nA 0 0\n", "damaged"),
+    "nan.xyz": ("1\n\nA 0 nan 0\n", "not a finite number"),
+    "flat.xyz": ('1\nLattice="1 0 0 2 0 0 0 0 1" Properties=species:S:1:pos:R:3\nA 0 0 0\n', "without volume"),
+    "slab.xyz": ('1\nLattice="1 0 0 0 1 0 0 0 1" Properties=species:S:1:pos:R:3 pbc="T T F"\nA 0 0 0\n', "some axes"),
+    "lattice.xyz": ('1\nLattice="1 0 0" Properties=species:S:1:pos:R:3\nA 0 0 0\n', "damaged"),
+    "empty.pdb": ("REMARK nothing\n", "no ATOM"),
+    "broken.pdb": ("ATOM      1  O   HOH A   1      xxxxx\n", "damaged"),
+    "short.gro": ("water\n 3\n    1SOL     OW    1   0.1   0.1   0.1\n", "truncated"),
+    "words.gro": ("water\nmany\n", "no GRO"),
+    "empty.h5md": ("", "cannot read"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_damage_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
+    text, said = BAD[name]
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DiffmdError, match=said):
+        read_structure(path, -1, REDUCED)
+
+
+def test_binary_and_directories(tmp_path: Path) -> None:
+    (tmp_path / "b.xyz").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ConfigError, match="not text"):
+        read_structure(tmp_path / "b.xyz", 0, MD)
+    (tmp_path / "d.xyz").mkdir()
+    with pytest.raises(ConfigError, match="directory"):
+        read_structure(tmp_path / "d.xyz", 0, MD)
