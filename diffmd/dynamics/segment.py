@@ -175,7 +175,7 @@ def run_segment(
         inner, rows = on_one_list(inner, shape.steps, probes, first)
     elif stride and shape.block < stride:
         # Several lists between two frames: the frame is measured on a list of its own.
-        unmeasured = dataclasses.replace(shape, stride=0)
+        unmeasured = dataclasses.replace(shape, steps=stride, stride=0)
 
         def interval(carry, probes):  # type: ignore[no-untyped-def]
             inner, needed = carry
