@@ -18,7 +18,7 @@ import numpy as np
 
 from diffmd.errors import OutputError
 from diffmd.io.files import reading_h5, replacing_h5
-from diffmd.io.values import plain
+from diffmd.io.values import Number, plain
 
 _ARRAYS = "arrays"
 
@@ -36,9 +36,7 @@ class Checkpoint:
     meta: Mapping[str, Any]
 
 
-def save(
-    path: Path, arrays: Mapping[str, np.ndarray | np.generic | float | str], meta: Mapping[str, Any] | None = None
-) -> None:
+def save(path: Path, arrays: Mapping[str, Number | str], meta: Mapping[str, Any] | None = None) -> None:
     """Replaces the checkpoint at `path` in one step; a kill or a power failure leaves the old one or the new one.
 
     Args:

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from diffmd.io.files import read_json, reading_h5, replacing_h5, write_json, write_text
-from diffmd.io.values import dataset_name
+from diffmd.io.values import Number, dataset_name
 
 GRADIENTS, SCAN, SCAN_CSV, WEIGHTS, GRADCHECK = "gradients.h5", "scan.h5", "scan.csv", "weights.h5", "gradcheck.json"
 
@@ -41,9 +41,9 @@ class Gradients:
 
     loss: float
     terms: np.ndarray
-    parameters: Mapping[str, np.ndarray]
-    gradients: Mapping[str, np.ndarray]
-    standard_error: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    parameters: Mapping[str, Number]
+    gradients: Mapping[str, Number]
+    standard_error: Mapping[str, Number] = dataclasses.field(default_factory=dict)
     health: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -79,7 +79,7 @@ def read_gradients(path: Path) -> Gradients:
         )
 
 
-def write_paths(file: h5py.File, group: str, values: Mapping[str, np.ndarray]) -> None:
+def write_paths(file: h5py.File, group: str, values: Mapping[str, Number]) -> None:
     """Puts path -> array under `group`; each dataset's attribute ``path`` keeps the path as it was."""
     file.require_group(group)
     for path, value in values.items():
@@ -139,7 +139,7 @@ def read_scan(folder: Path) -> Scan:
         return Scan(_python(file.attrs["path"]), file["value"][()], file["loss"][()], file["gradient"][()])
 
 
-def write_weights(path: Path, leaves: Mapping[str, np.ndarray]) -> None:
+def write_weights(path: Path, leaves: Mapping[str, Number]) -> None:
     """Writes the leaves of a network (``0/weight`` -> array). Raises OutputError."""
     with replacing_h5(path) as file:
         for name, value in leaves.items():

@@ -17,7 +17,7 @@ from diffmd.io.files import output_errors, reading_h5, replacing_h5, write_text
 from diffmd.io.growing import GrowingTable, add_growing
 from diffmd.io.pending import PendingH5
 from diffmd.io.results import path_datasets
-from diffmd.io.values import dataset_name, plain, summarize
+from diffmd.io.values import Number, dataset_name, plain, summarize
 
 TRAINING, METRICS = "training.h5", "metrics.jsonl"
 _WHAT = "the record of a training"
@@ -41,8 +41,8 @@ class Epoch:
     epoch: int
     loss: float
     terms: np.ndarray
-    parameters: Mapping[str, np.ndarray]
-    gradients: Mapping[str, np.ndarray]
+    parameters: Mapping[str, Number]
+    gradients: Mapping[str, Number]
     gradient_norm: float
     wall_s: float
 
@@ -87,7 +87,7 @@ class TrainingLog:
             raise
 
     @classmethod
-    def create(cls, folder: Path, terms: int, parameters: Mapping[str, np.ndarray]) -> TrainingLog:
+    def create(cls, folder: Path, terms: int, parameters: Mapping[str, Number]) -> TrainingLog:
         """An empty record in place of any other.
 
         Args:

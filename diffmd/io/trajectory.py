@@ -47,8 +47,8 @@ class FrameArray:
         if isinstance(frames, tuple):
             # An integer takes the first axis away.
             kept = (slice(None),) * (np.ndim(frames[0]) or isinstance(frames[0], slice))
-            return self[frames[0]][(*kept, *frames[1:])]
-        wanted = np.arange(len(self))[frames]
+            return np.asarray(self[frames[0]][(*kept, *frames[1:])])
+        wanted = np.asarray(np.arange(len(self))[frames])
         with reading_h5(self.path, _WHAT) as file:
             values = _rows(file[self.name], wanted)
             if not self.unwrapped:

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+Number = np.ndarray | np.generic | float | int
+"""An array, or one number."""
+
 SUMMARY_LIMIT = 64
 REFERENCE_LIMIT = 1000
 
