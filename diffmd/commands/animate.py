@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from diffmd.commands.plot import check_run, read_frames
+from diffmd.commands.facts import read_facts
+from diffmd.commands.plot import check_run, of_system, read_frames
 from diffmd.errors import ConfigError
 from diffmd.io.pictures import PLOTS
 from diffmd.io.rundir import TRAJECTORY, TRAJECTORY_FIRST
@@ -44,7 +45,7 @@ def animate(
         ConfigError: no run there, no frames yet, no ffmpeg, a file in the way.
         OutputError: a file cannot be read or written.
     """
-    from diffmd.plots.animation import Film, animate_trajectory
+    from diffmd.plots.animation import Film, Take, animate_trajectories
 
     folder = Path(run_dir)
     check_run(folder)
@@ -58,14 +59,18 @@ def animate(
         raise ConfigError("an MP4 needs the program ffmpeg, which is not on the PATH; install it, or make a GIF")
     film = Film("mp4" if format == "mp4" else "gif", max_frames, fps, pixels)
     wanted = [trajectory] if trajectory is not None else list(_FILES)
-    trained = (folder / TRAJECTORY_FIRST).exists()
     written: list[Path] = []
-    for which in wanted:
-        file, name, what = _FILES[which]
-        frames = read_frames(folder / file)
-        if frames is not None:
-            label = (name, what) if trained else ("atoms", "The simulation")
-            written += animate_trajectory(folder / PLOTS, label[0], frames, film, label[1])
+    for system in read_facts(folder).systems:
+        trained = (folder / of_system(TRAJECTORY_FIRST, system)).exists()
+        takes = []
+        for which in wanted:
+            file, name, what = _FILES[which]
+            frames = read_frames(folder / of_system(file, system))
+            if frames is not None:
+                name, what = (name, what) if trained else ("atoms", "The simulation")
+                takes.append(Take(f"{name}_{system}" if system else name, frames, what))
+        if takes:
+            written += animate_trajectories(folder / PLOTS, takes, film)
     if not written:
         raise ConfigError(
             f"the run in {folder} has no frames to animate; `diffmd simulate` and `diffmd train` leave them"

@@ -53,6 +53,12 @@ class Facts:
         return "1"
 
     @property
+    def systems(self) -> tuple[str, ...]:
+        """The names of the systems where there are several; else one empty name."""
+        names = tuple(_dict(self.config.get("systems")))
+        return names if len(names) > 1 else ("",)
+
+    @property
     def wanted_distances(self) -> tuple[float, ...]:
         """The targets of the loss that are distances between atoms: what an RDF is marked at."""
         terms = [*_list(self.config.get("loss"))]

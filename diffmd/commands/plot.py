@@ -72,7 +72,7 @@ def plot(
         raise ConfigError(f"there is no picture of kind {kind}; the kinds are {', '.join(_KINDS)}")
     wish = Wish(folder, read_facts(folder), types, start_step or 0, marks, kind is not None)
     wanted = _KINDS if kind is None else {kind: _KINDS[kind]}
-    pictures = [picture for draw in wanted.values() if (picture := draw(wish)) is not None]
+    pictures = [picture for draw in wanted.values() for picture in draw(wish)]
     if not pictures:
         source = "" if kind is None else f" for --kind {kind}: {_SOURCES[kind]}"
         raise ConfigError(f"the run in {folder} has nothing to draw yet{source}")
@@ -87,6 +87,12 @@ def check_run(folder: Path) -> None:
         raise ConfigError(f"{folder} is not the directory of a diffmd run")
 
 
+def of_system(file: str, system: str) -> str:
+    """The name of a system's file: ``trajectory_water.h5md`` of ``trajectory.h5md``; itself for the empty name."""
+    stem, dot, extension = file.partition(".")
+    return f"{stem}_{system}{dot}{extension}" if system else file
+
+
 def read_frames(path: Path) -> Trajectory | None:
     """The trajectory at `path`, or None where there is none, or no frame in it yet. Raises OutputError."""
     if not path.exists():
@@ -95,56 +101,59 @@ def read_frames(path: Path) -> Trajectory | None:
     return trajectory if len(trajectory) else None
 
 
-def _loss(wish: Wish) -> Picture | None:
+def _loss(wish: Wish) -> list[Picture]:
     if not (wish.folder / TRAINING).exists():
-        return None
+        return []
     training = read_training(wish.folder)
-    return draw_loss(training) if len(training.epoch) else None
+    return [draw_loss(training)] if len(training.epoch) else []
 
 
-def _parameters(wish: Wish) -> Picture | None:
+def _parameters(wish: Wish) -> list[Picture]:
     if not (wish.folder / TRAINING).exists():
-        return None
+        return []
     training = read_training(wish.folder)
     if not len(training.epoch) or not training.parameters:
-        return None
+        return []
     dimensions = {path: wish.facts.dimension(path) for path in training.parameters}
-    return draw_parameters(training, wish.facts.units, dimensions)
+    return [draw_parameters(training, wish.facts.units, dimensions)]
 
 
-def _rdf(wish: Wish) -> Picture | None:
-    named = {"before": TRAJECTORY_FIRST, "after": TRAJECTORY}
-    found = {label: read_frames(wish.folder / name) for label, name in named.items()}
-    trajectories = {label: trajectory for label, trajectory in found.items() if trajectory is not None}
-    # A single atom has no distances; that is worth an error only where the RDF was asked for.
-    if not trajectories or (not wish.asked and min(len(t.species) for t in trajectories.values()) < 2):
-        return None
-    return draw_rdf(trajectories, wish.types, wish.start_step, wish.marks or wish.facts.wanted_distances)
+def _rdf(wish: Wish) -> list[Picture]:
+    pictures = []
+    for system in wish.facts.systems:
+        named = {"before": TRAJECTORY_FIRST, "after": TRAJECTORY}
+        found = {label: read_frames(wish.folder / of_system(name, system)) for label, name in named.items()}
+        trajectories = {label: trajectory for label, trajectory in found.items() if trajectory is not None}
+        # A single atom has no distances; that is worth an error only where the RDF was asked for.
+        if trajectories and (wish.asked or min(len(t.species) for t in trajectories.values()) > 1):
+            marks = wish.marks or wish.facts.wanted_distances
+            pictures.append(draw_rdf(trajectories, wish.types, wish.start_step, marks, system))
+    return pictures
 
 
-def _energies(wish: Wish) -> Picture | None:
-    trajectory = read_frames(wish.folder / TRAJECTORY)
-    return None if trajectory is None else draw_energies(trajectory, wish.start_step)
+def _energies(wish: Wish) -> list[Picture]:
+    found = {system: read_frames(wish.folder / of_system(TRAJECTORY, system)) for system in wish.facts.systems}
+    return [draw_energies(frames, wish.start_step, system) for system, frames in found.items() if frames is not None]
 
 
-def _gradients(wish: Wish) -> Picture | None:
+def _gradients(wish: Wish) -> list[Picture]:
     if not (wish.folder / GRADIENTS).exists():
-        return None
+        return []
     result = read_gradients(wish.folder / GRADIENTS)
-    return draw_gradients(result) if result.gradients else None
+    return [draw_gradients(result)] if result.gradients else []
 
 
-def _scan(wish: Wish) -> Picture | None:
+def _scan(wish: Wish) -> list[Picture]:
     if not (wish.folder / SCAN).exists():
-        return None
+        return []
     scan = read_scan(wish.folder)
     if not len(scan.value):
-        return None
+        return []
     marks = wish.marks if wish.asked else ()
-    return draw_scan(scan, wish.facts.units, wish.facts.dimension(scan.path), marks)
+    return [draw_scan(scan, wish.facts.units, wish.facts.dimension(scan.path), marks)]
 
 
-_KINDS: Mapping[str, Callable[[Wish], Picture | None]] = {
+_KINDS: Mapping[str, Callable[[Wish], list[Picture]]] = {
     "loss": _loss,
     "parameters": _parameters,
     "rdf": _rdf,

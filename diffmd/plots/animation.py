@@ -7,7 +7,7 @@ import io
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from diffmd.plots.style import axis_label
 
 _MOST_BYTES = 1_500_000
 _LAST_FRAME_S = 0.8
-_COLORS = 96
+_COLORS = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,65 +43,107 @@ class Film:
     pixels: int = 420
 
 
-def animate_trajectory(folder: Path, name: str, trajectory: Trajectory, film: Film, what: str) -> list[Path]:
-    """Writes ``<name>.gif`` or ``.mp4``, the table of its frames and a caption into `folder`.
+@dataclasses.dataclass(frozen=True)
+class Take:
+    """One trajectory to film: at least one frame.
 
-    Args:
-        folder: of the pictures.
+    Attributes:
         name: of the files.
-        trajectory: at least one frame.
-        film: how.
-        what: what the trajectory is, for the caption.
+        trajectory: what is shown.
+        what: what it is, for the caption.
+    """
+
+    name: str
+    trajectory: Trajectory
+    what: str
+
+
+def animate_trajectories(folder: Path, takes: Sequence[Take], film: Film) -> list[Path]:
+    """Writes ``<name>.gif`` or ``.mp4``, the table of its frames and a caption into `folder` for each take.
+
+    All takes are seen by one camera, so that they can be compared.
 
     Raises:
         ConfigError: MP4 without ffmpeg; a file in the way that is not diffmd's.
         OutputError: ffmpeg failed; a file cannot be read or written.
     """
-    encode = _ENCODERS[film.format]
-    rows = _rows(len(trajectory), film.max_frames)
-    pixels = film.pixels
-    content = encode(_paint(trajectory, rows, pixels), film.fps)
-    while len(content) > _MOST_BYTES and pixels > 200:
-        # A web page should not wait for it: first fewer frames, then smaller ones.
-        if len(rows) > 30:
-            rows = _rows(len(trajectory), len(rows) // 2)
-        else:
-            pixels = pixels * 3 // 4
-        content = encode(_paint(trajectory, rows, pixels), film.fps)
-    types = ", ".join(trajectory.topology.type_names)
-    caption = (
-        f"{what}: {len(rows)} of {len(trajectory)} frames, steps {trajectory.step[rows[0]]} to "
-        f"{trajectory.step[rows[-1]]}, {len(trajectory.species)} atoms (types: {types})."
-    )
-    table = [[index, int(trajectory.step[row]), float(trajectory.time[row])] for index, row in enumerate(rows)]
-    return save_content(folder, name, f".{film.format}", content, ["frame", "step", "time"], table, caption)
+    shots = [_shoot(take.trajectory, film.max_frames) for take in takes]
+    written: list[Path] = []
+    for take, shot in zip(takes, shots, strict=True):
+        content, shot = _develop(shot, shots, film)
+        trajectory, rows = take.trajectory, shot.rows
+        types = ", ".join(trajectory.topology.type_names)
+        caption = (
+            f"{take.what}: {len(rows)} of {len(trajectory)} frames, steps {trajectory.step[rows[0]]} to "
+            f"{trajectory.step[rows[-1]]}, {len(trajectory.species)} atoms (types: {types})."
+        )
+        table = [[index, int(trajectory.step[row]), float(trajectory.time[row])] for index, row in enumerate(rows)]
+        header = ["frame", "step", "time"]
+        written += save_content(folder, take.name, f".{film.format}", content, header, table, caption)
+    return written
 
 
-def _rows(frames: int, most: int) -> np.ndarray:
-    return np.unique(np.linspace(0, frames - 1, min(frames, max(most, 1))).round().astype(int))
+@dataclasses.dataclass(frozen=True)
+class _Shot:
+    """The frames picked from a trajectory, with finite positions only."""
+
+    trajectory: Trajectory
+    rows: np.ndarray
+    positions: np.ndarray
+    boxes: np.ndarray | None
+
+    def thinned(self) -> _Shot:
+        keep = _rows(len(self.rows), len(self.rows) // 2)
+        boxes = None if self.boxes is None else self.boxes[keep]
+        return _Shot(self.trajectory, self.rows[keep], self.positions[keep], boxes)
 
 
-def _paint(trajectory: Trajectory, rows: np.ndarray, pixels: int) -> list[Image.Image]:
+def _shoot(trajectory: Trajectory, max_frames: int) -> _Shot:
+    rows = _rows(len(trajectory), max_frames)
     chosen = rows.tolist()
     positions = np.asarray(trajectory.wrapped[chosen], np.float64)
     boxes = None if trajectory.box is None else np.asarray(trajectory.box[chosen], np.float64)
     finite = np.asarray(np.isfinite(positions).all(axis=(1, 2)))
     if not finite.any():
         raise OutputError(f"{trajectory.path} has no frame with finite positions")
-    shown = positions[finite]
-    largest = None if boxes is None else boxes[np.argmax(np.abs(np.linalg.det(boxes)))]
-    spacing = _spacing(shown[0], None if boxes is None else boxes[finite][0])
-    radius = 0.29 * spacing
-    camera = aim(shown, largest, 2.2 * radius, pixels)
+    return _Shot(trajectory, rows[finite], positions[finite], None if boxes is None else boxes[finite])
+
+
+def _develop(shot: _Shot, shots: Sequence[_Shot], film: Film) -> tuple[bytes, _Shot]:
+    """The encoded film, and what is left of the shot: a web page should not wait for it."""
+    encode, pixels = _ENCODERS[film.format], film.pixels
+    while True:
+        content = encode(_paint(shot, _scene(shot, shots, pixels)), film.fps)
+        if len(content) <= _MOST_BYTES or pixels <= 200:
+            return content, shot
+        if len(shot.rows) > 30:
+            shot = shot.thinned()
+        else:
+            pixels = pixels * 3 // 4
+
+
+def _rows(frames: int, most: int) -> np.ndarray:
+    return np.unique(np.linspace(0, frames - 1, min(frames, max(most, 1))).round().astype(int))
+
+
+def _scene(shot: _Shot, shots: Sequence[_Shot], pixels: int) -> Scene:
+    atoms = np.concatenate([one.positions.reshape(-1, 3) for one in shots])
+    boxes = [box for one in shots if one.boxes is not None for box in one.boxes]
+    largest = max(boxes, key=lambda box: abs(np.linalg.det(box)), default=None)
+    first = shots[0]
+    spacing = _spacing(first.positions[0], None if first.boxes is None else first.boxes[0])
+    camera = aim(atoms, largest, 0.64 * spacing, pixels)
     # Neither dots nor balloons, whatever the spacing.
-    radius = float(np.clip(radius, 0.007 * pixels / camera.scale, 0.075 * pixels / camera.scale))
-    scene = Scene(camera, trajectory.topology.types, trajectory.topology.bonds, radius)
-    images = []
-    for index, row in enumerate(chosen):
-        if finite[index]:
-            box = None if boxes is None else boxes[index]
-            images.append(paint(scene, positions[index], box, _text(trajectory, row)))
-    return images
+    radius = np.clip(0.29 * spacing, 0.007 * pixels / camera.scale, 0.075 * pixels / camera.scale)
+    topology = shot.trajectory.topology
+    return Scene(camera, topology.types, topology.bonds, float(radius))
+
+
+def _paint(shot: _Shot, scene: Scene) -> list[Image.Image]:
+    return [
+        paint(scene, positions, None if shot.boxes is None else shot.boxes[index], _text(shot.trajectory, row))
+        for index, (row, positions) in enumerate(zip(shot.rows.tolist(), shot.positions, strict=True))
+    ]
 
 
 def _text(trajectory: Trajectory, row: int) -> str:

@@ -61,34 +61,59 @@ def corners(box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "8 3"]:
     return _CORNERS @ box
 
 
-def bond_halves(
-    positions: Float[np.ndarray, "atoms 3"], bonds: Int[np.ndarray, "bonds 2"], d: Float[np.ndarray, "bonds 3"]
-) -> tuple[Float[np.ndarray, "halves 3"], Float[np.ndarray, "halves 3"], Int[np.ndarray, "halves"]]:
-    """Each bond as two halves, from either atom towards the nearest image of the other, so none crosses the box.
+@dataclasses.dataclass(frozen=True)
+class Sticks:
+    """Straight pieces of bonds.
+
+    Attributes:
+        starts, ends: of each piece.
+        owners: the atom whose colour it has, at its start.
+        others: the atom towards which it goes.
+    """
+
+    starts: Float[np.ndarray, "sticks 3"]
+    ends: Float[np.ndarray, "sticks 3"]
+    owners: Int[np.ndarray, "sticks"]
+    others: Int[np.ndarray, "sticks"]
+
+
+def sticks(
+    positions: Float[np.ndarray, "atoms 3"],
+    bonds: Int[np.ndarray, "bonds 2"],
+    d: Float[np.ndarray, "bonds 3"],
+    types: Int[np.ndarray, "atoms"],
+) -> Sticks:
+    """Bonds as pieces that do not cross the box: whole between atoms of one type, else a half from either atom
+    towards the nearest image of the other.
 
     Args:
         positions: of the atoms.
         bonds: pairs i, j.
         d: nearest image of x_j - x_i.
-
-    Returns:
-        starts, ends, and whose half it is.
+        types: of the atoms.
     """
-    first, second = positions[bonds[:, 0]], positions[bonds[:, 1]]
-    starts = np.concatenate([first, second])
-    ends = np.concatenate([first + d / 2, second - d / 2])
-    return starts, ends, np.concatenate([bonds[:, 0], bonds[:, 1]])
+    i, j = bonds[:, 0], bonds[:, 1]
+    across = np.linalg.norm(positions[j] - positions[i] - d, axis=1) > 1e-3 * np.linalg.norm(d, axis=1)
+    split = across | (types[i] != types[j])
+    first = positions[i] + np.where(split, 0.5, 1.0)[:, None] * d
+    second = positions[j[split]] - d[split] / 2
+    return Sticks(
+        np.concatenate([positions[i], positions[j[split]]]),
+        np.concatenate([first, second]),
+        np.concatenate([i, j[split]]),
+        np.concatenate([j, i[split]]),
+    )
 
 
 def aim(
-    positions: Float[np.ndarray, "frames atoms 3"], box: Float[np.ndarray, "3 3"] | None, margin: float, pixels: int
+    positions: Float[np.ndarray, "*n 3"], box: Float[np.ndarray, "3 3"] | None, margin: float, pixels: int
 ) -> Camera:
     """A camera that shows all frames.
 
     The whole box is in the picture, unless the atoms stay in a small part of it: then they fill the picture.
 
     Args:
-        positions: as they are drawn.
+        positions: of all atoms in all frames, as they are drawn.
         box: the matrix H, rows a, b, c; None where there is no periodicity.
         margin: kept free around the atoms, in units of length.
         pixels: the longer side of the picture.

@@ -14,7 +14,7 @@ _MOST_OTHERS = 3
 _ENERGIES = {"total_energy": "#222222", "potential_energy": BLUE, "kinetic_energy": ORANGE}
 
 
-def draw_energies(trajectory: Trajectory, start_step: int) -> Picture:
+def draw_energies(trajectory: Trajectory, start_step: int, system: str = "") -> Picture:
     """Energies, temperature, and up to three other observables by time; the table has all."""
     rows = trajectory.step >= start_step
     time = trajectory.time[rows]
@@ -33,7 +33,7 @@ def draw_energies(trajectory: Trajectory, start_step: int) -> Picture:
             panel.set_ylabel(axis_label("energy", units, "energy"))
             # Above the panel: the curves of a short run fill all of it.
             panel.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, columnspacing=1.2, handlelength=1.4)
-            panel.set_title("Energy")
+            panel.set_title(f"Energy of {system}" if system else "Energy")
         if "temperature" in recorded:
             panel = next(free)
             panel.plot(time, recorded["temperature"], color=GREEN)
@@ -56,4 +56,10 @@ def draw_energies(trajectory: Trajectory, start_step: int) -> Picture:
     if len(time) > 1 and "total_energy" in recorded:
         drift = recorded["total_energy"][-1] - recorded["total_energy"][0]
         caption += f" The total energy changes by {drift:.3g} from the first frame to the last."
-    return Picture("energies", figure, list(table), list(zip(*table.values(), strict=True)), caption)
+    return Picture(
+        f"energies_{system}" if system else "energies",
+        figure,
+        list(table),
+        list(zip(*table.values(), strict=True)),
+        caption,
+    )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from diffmd.plots.camera import EDGES, Camera, bond_halves, corners
+from diffmd.plots.camera import EDGES, Camera, corners, sticks
 from diffmd.plots.distances import minimum_image
 from diffmd.plots.style import AMBER, BLUE, GREEN, GREY, ORANGE, PINK, SKY
 
 PALETTE = (BLUE, ORANGE, GREEN, AMBER, PINK, SKY, GREY)
 _FINER = 2
-_SHADES = 12
+_SHADES = 8
 _FOG = 0.62
 _BOX_BACK, _BOX_FRONT, _TEXT = "#C9C9C9", "#8F8F8F", "#333333"
 
@@ -77,15 +76,16 @@ def _atoms(
     diameter = max(4, round(2 * scene.radius * camera.scale * _FINER))
     pixels, depth = camera.project(positions)
     things: list[tuple[float, bool, int]] = [(z, True, index) for index, z in enumerate(depth.tolist())]
-    halves: Sequence[np.ndarray] = ()
+    lines: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    owners = np.zeros(0, int)
     if len(scene.bonds):
         d = minimum_image(positions[scene.bonds[:, 1]] - positions[scene.bonds[:, 0]], box)
-        starts, ends, owners = bond_halves(positions, scene.bonds, d)
-        (from_pixels, from_depth), (to_pixels, to_depth) = camera.project(starts), camera.project(ends)
-        halves = (from_pixels, to_pixels, owners)
-        # A half bond ends behind its own atom.
-        middle = np.minimum((from_depth + to_depth) / 2, depth[owners])
-        things += [(z, False, index) for index, z in enumerate(middle.tolist())]
+        pieces = sticks(positions, scene.bonds, d, scene.types)
+        (starts, _), (ends, _), owners = camera.project(pieces.starts), camera.project(pieces.ends), pieces.owners
+        lines = [(_point(a), _point(b)) for a, b in zip(starts, ends, strict=True)]
+        # Behind both atoms, which hide its ends.
+        behind = np.minimum(depth[pieces.owners], depth[pieces.others])
+        things += [(z, False, index) for index, z in enumerate(behind.tolist())]
     for z, is_atom, index in sorted(things):
         shade = round(z * (_SHADES - 1))
         if is_atom:
@@ -93,9 +93,9 @@ def _atoms(
             x, y = _point(pixels[index])
             image.paste(sphere, (round(x - diameter / 2), round(y - diameter / 2)), sphere)
         else:
-            color = _fogged(_rgb(int(scene.types[halves[2][index]])) * 0.75, shade)
-            line = [_point(halves[0][index]), _point(halves[1][index])]
-            draw.line(line, fill=tuple(int(c) for c in color), width=max(3, round(0.36 * diameter)))
+            color = _fogged(_rgb(int(scene.types[owners[index]])) * 0.75, shade)
+            width = max(3, round(0.36 * diameter))
+            draw.line(lines[index], fill=tuple(int(c) for c in color), width=width)
 
 
 def _point(pixel: np.ndarray) -> tuple[float, float]:
@@ -124,4 +124,4 @@ def _sphere(kind: int, shade: int, diameter: int) -> Image.Image:
     pixels[..., :3] = np.clip(_fogged(color, shade), 0, 255)
     # One pixel of transition at the rim.
     pixels[..., 3] = 255 * np.clip((1 - np.sqrt(r2)) * diameter / 2 + 0.5, 0, 1)
-    return Image.fromarray(pixels, "RGBA")
+    return Image.fromarray(pixels)

@@ -21,6 +21,7 @@ def draw_rdf(
     types: tuple[str, str] | None,
     start_step: int,
     marks: tuple[float, ...],
+    system: str = "",
 ) -> Picture:
     """g(r) of each trajectory.
 
@@ -29,6 +30,7 @@ def draw_rdf(
         types: the two types of atoms; None: all atoms.
         start_step: frames before this step are left out.
         marks: distances to mark.
+        system: its name, where the run has several.
 
     Raises:
         ConfigError: an unknown type, no pair of these types, no frame from this step on.
@@ -59,10 +61,15 @@ def draw_rdf(
         axes.set_ylim(bottom=0)
         axes.set_xlabel(axis_label("distance r", last.units, "length"))
         axes.set_ylabel("g(r)" if periodic else "density of pair distances")
-        axes.set_title("Radial distribution" + ("" if types is None else f", {types[0]}–{types[1]}"))
+        title = (
+            "Radial distribution"
+            + (f" of {system}" if system else "")
+            + ("" if types is None else f", {types[0]}–{types[1]}")
+        )
+        axes.set_title(title)
         if len(found) > 1 or marks:
             axes.legend(loc="upper right")
-    name = "rdf" if types is None else f"rdf_{types[0]}-{types[1]}"
+    name = "_".join(["rdf", *([system] if system else []), *([] if types is None else ["-".join(types)])])
     curves = list(found.values())
     header = ["r", *(("g",) if len(found) == 1 else (f"g_{label}" for label in found))]
     table = list(zip(curves[-1].r, *(curve.g for curve in curves), strict=True))

@@ -149,6 +149,15 @@ def test_animate_a_simulation_without_a_box(tmp_path):
     assert names(plot(folder), ".png") == ["rdf", "energies"]
 
 
+def test_several_systems_have_pictures_of_their_own(tmp_path):
+    folder = make_run(tmp_path, "systems: {water: {system: {}}, first: {system: {}}}\n")
+    for name in ("water", "first"):
+        write_trajectory(folder / f"trajectory_{name}.h5md", shaken(2), BOX)
+    assert names(plot(folder), ".png") == ["rdf_water", "rdf_first", "energies_water", "energies_first"]
+    assert names(plot(folder, "rdf", ("A", "A")), ".png") == ["rdf_water_A-A", "rdf_first_A-A"]
+    assert names(animate(folder, pixels=100), ".gif") == ["atoms_water", "atoms_first"]
+
+
 def test_mp4_without_ffmpeg_is_a_sentence(trained, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="ffmpeg"):

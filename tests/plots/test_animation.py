@@ -8,8 +8,8 @@ from PIL import Image
 from support.runs import lattice, write_trajectory
 
 from diffmd.io.trajectory import read_trajectory
-from diffmd.plots.animation import Film, animate_trajectory
-from diffmd.plots.camera import aim, bond_halves
+from diffmd.plots.animation import Film, Take, animate_trajectories
+from diffmd.plots.camera import aim, sticks
 from diffmd.plots.distances import minimum_image
 
 
@@ -48,9 +48,12 @@ def test_bonds_do_not_cross_the_box():
     positions = np.array([[0.1, 1, 1], [2.9, 1, 1], [2.4, 1, 1]])
     bonds = np.array([[0, 1], [1, 2]])
     d = minimum_image(positions[bonds[:, 1]] - positions[bonds[:, 0]], box)
-    starts, ends, owners = bond_halves(positions, bonds, d)
-    np.testing.assert_allclose(starts, positions[owners])
-    np.testing.assert_allclose(ends[:, 0], [0.0, 2.65, 3.0, 2.65], atol=1e-12)
+    pieces = sticks(positions, bonds, d, np.zeros(3, int))
+    np.testing.assert_allclose(pieces.starts, positions[[0, 1, 1]])
+    np.testing.assert_allclose(pieces.ends[:, 0], [0.0, 2.4, 3.0], atol=1e-12)
+    pieces = sticks(positions, bonds, d, np.array([0, 1, 0]))
+    np.testing.assert_allclose(pieces.starts, positions[pieces.owners])
+    np.testing.assert_allclose(pieces.ends[:, 0], [0.0, 2.65, 3.0, 2.65], atol=1e-12)
 
 
 def test_gif_has_the_frames_asked_for(tmp_path):
@@ -59,7 +62,7 @@ def test_gif_has_the_frames_asked_for(tmp_path):
     write_trajectory(tmp_path / "t.h5md", x, np.eye(3) * 3, types=["A", "B"] * 16, bonds=np.array([[0, 1], [2, 9]]))
     trajectory = read_trajectory(tmp_path / "t.h5md")
     film = Film(max_frames=11, pixels=160)
-    paths = animate_trajectory(tmp_path / "plots", "atoms", trajectory, film, "The simulation")
+    paths = animate_trajectories(tmp_path / "plots", [Take("atoms", trajectory, "The simulation")], film)
     assert [path.name for path in paths] == ["atoms.gif", "atoms.csv", "atoms.txt"]
     with Image.open(paths[0]) as image:
         assert image.n_frames == 11
@@ -76,5 +79,6 @@ def test_a_large_film_is_made_small(tmp_path):
     x = np.random.default_rng(0).random((120, 400, 3)) * 5
     write_trajectory(tmp_path / "t.h5md", x, np.eye(3) * 5)
     film = Film(max_frames=120)
-    gif, *_ = animate_trajectory(tmp_path, "atoms", read_trajectory(tmp_path / "t.h5md"), film, "")
+    take = Take("atoms", read_trajectory(tmp_path / "t.h5md"), "The simulation")
+    gif, *_ = animate_trajectories(tmp_path, [take], film)
     assert gif.stat().st_size < 2_000_000
