@@ -35,12 +35,6 @@ class NumericalError(DiffmdError):
     exit_code = 3
 
 
-class GradcheckFailed(DiffmdError):
-    """Some row of a gradient check does not agree (exit code 4)."""
-
-    exit_code = 4
-
-
 class OutputError(DiffmdError):
     """Reading or writing failed while a run was under way (exit code 5)."""
 

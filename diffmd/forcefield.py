@@ -70,7 +70,9 @@ class ForceField:
         total = jnp.zeros_like(positions)
         pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
         if pairs:
-            total = self.sweep(values, positions, box, neighbors, pairs, ("forces",)).forces
+            swept = self.sweep(values, positions, box, neighbors, pairs, ("forces",)).forces
+            assert swept is not None
+            total = swept
         for name, potential in self.potentials.items():
             p = self.parameters(values, name)
             if isinstance(potential, (TermPotential, TermForce)):
@@ -86,7 +88,9 @@ class ForceField:
         total = jnp.zeros((), positions.dtype)
         pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
         if pairs:
-            total = total + jnp.sum(self.sweep(values, positions, box, neighbors, pairs, ("energies",)).energies)
+            per_atom = self.sweep(values, positions, box, neighbors, pairs, ("energies",)).energies
+            assert per_atom is not None
+            total = total + jnp.sum(per_atom)
         for name in (n for n in self.potentials if n not in pairs):
             total = total + self._other_energy(values, positions, box, neighbors, name)
         return total

@@ -38,7 +38,7 @@ def quantity(
     return Field(default, description=doc, json_schema_extra={"unit": unit}, gt=gt, ge=ge, lt=lt, le=le)
 
 
-Kind = TypeVar("Kind", bound=type[Spec])
+Kind = TypeVar("Kind", bound=Spec)
 
 
 class Family:
@@ -53,7 +53,7 @@ class Family:
         self.discriminator = discriminator
         self.members: dict[str, type[Spec]] = {}
 
-    def register(self, spec: Kind) -> Kind:
+    def register(self, spec: type[Kind]) -> type[Kind]:
         """Class decorator: adds `spec` under its kind. Raises ValueError if the kind is taken."""
         kind = spec.model_fields[self.discriminator].default
         if kind in self.members:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from diffmd.box import Box
 from diffmd.dynamics.schedule import Segment, wanted_rows
-from diffmd.objective import Objective, P, Problem, Ready
+from diffmd.objective import P, Problem, Ready
 from diffmd.system import State
 
 Say = Callable[[str], None]
@@ -81,6 +81,10 @@ class Adjoint(abc.ABC):
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`."""
 
+    @abc.abstractmethod
+    def steps(self, p: P) -> int:
+        """How many steps `gradient` will tell `progress` of."""
+
 
 @dataclasses.dataclass
 class Measurements:
@@ -126,9 +130,9 @@ def finish(
     return problem.finish(rows)
 
 
-def progress_weight(objective: Objective) -> int:
-    """Steps of one run of the objective."""
-    return sum(problem.steps for problem in objective.problems)
+def run_steps(problems: Sequence[Problem]) -> int:
+    """Steps of one run of every problem."""
+    return sum(problem.steps for problem in problems)
 
 
 def flat_size(p: P) -> int:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, basis, flat_size, unflatten
+from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, basis, flat_size, run_steps, unflatten
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.objective import Objective, P, Ready
 
@@ -48,7 +48,8 @@ class FiniteDifference(Adjoint):
     """Central differences over an objective, `batch` displaced trajectories at once; `step` None: a sweep."""
 
     def __init__(self, objective: Objective, step: float | None, batch: int) -> None:
-        self._evaluator = Evaluator(objective.with_mode("forward"))
+        self._problems = objective.with_mode("forward").problems
+        self._evaluator = Evaluator(Objective(self._problems, objective.parameters))
         self._step = step
         self._batch = max(2, batch)
 
@@ -59,6 +60,11 @@ class FiniteDifference(Adjoint):
         differences = self.directional(ready, p, basis(p, 0, size), loss, say, progress)
         values = np.array([d.value for d in differences])
         return Gradient(loss, terms, unflatten(p, values), _plateau(differences))
+
+    def steps(self, p: P) -> int:
+        """The run itself, and displaced ones by the batch."""
+        displaced = 2 * flat_size(p) * (1 if self._step is not None else len(_sweep(p)))
+        return (1 + -(-displaced // self._batch)) * run_steps(self._problems)
 
     def directional(
         self, ready: Ready, p: P, tangents: P, loss: float, say: Say, progress: Progress

@@ -21,6 +21,7 @@ from diffmd.adjoints.base import (
     finish,
     flat_size,
     join,
+    run_steps,
     split,
     unflatten,
 )
@@ -54,6 +55,10 @@ class Forward(Adjoint):
             slopes.append(slope)
             healths.append(health)
         return Gradient(loss, terms, unflatten(p, np.concatenate(slopes)), worst(healths))
+
+    def steps(self, p: P) -> int:
+        """A run for every `batch` parameters."""
+        return -(-flat_size(p) // self._batch) * run_steps(self._problems)
 
     def directional(
         self, ready: Ready, p: P, tangents: P, say: Say, progress: Progress

@@ -26,6 +26,7 @@ from diffmd.adjoints.base import (
     finish,
     join,
     merged,
+    run_steps,
     split,
     tree_bytes,
 )
@@ -61,6 +62,10 @@ class Reverse(Adjoint):
         terms = [float(t) for r in results for t in np.asarray(r[1])]
         health = worst([along_trajectory("cotangent", np.arange(len(r[3])), r[3][::-1], reverse=True) for r in results])
         return Gradient(loss, terms, merged([r[2] for r in results]), health)
+
+    def steps(self, p: P) -> int:
+        """A run, and the walk back."""
+        return 2 * run_steps(self._problems)
 
     def _one(self, problem: Problem, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         compiled, base, control = self._compiled[problem.name], ready.values[problem.name], ready.controls[problem.name]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.box import Box, displacement
+from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.schedule import Segment
 from diffmd.objective import Objective, P, Problem, Ready
-from diffmd.observables.base import Frame
 from diffmd.potentials.base import PairPotential
 from diffmd.simulation import Recorder, Say, recording
 from diffmd.system import State
@@ -60,4 +61,5 @@ def _search(problem: Problem, cut: dict[str, float], ready: Ready, p: P, say: Sa
 
 
 def _distances(box: Box, x: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "atoms atoms"]:
-    return np.linalg.norm(np.asarray(displacement(box, x[:, None], x[None])), axis=-1)
+    at = jnp.asarray(x)
+    return np.linalg.norm(np.asarray(displacement(box, at[:, None], at[None])), axis=-1)

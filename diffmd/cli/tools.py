@@ -53,7 +53,8 @@ def plot(
         from diffmd.commands.plot import plot
 
         files = plot(run, kind, _pair(types), start, tuple(mark or ()))
-        return _files(files, f"diffmd animate {run}")
+        moving = any(run.glob("trajectory*.h5md"))
+        return _files(files, f"diffmd {'animate' if moving else 'inspect'} {run}")
 
     run_tool(work, Talk(quiet, as_json, debug))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffmd.adjoints.base import Gradient, Health, progress_weight
+from diffmd.adjoints.base import Gradient, Health
 from diffmd.commands.experiment import (
     adjoint_of,
     copied,
@@ -40,7 +40,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         p = starting_parameters(experiment, session.learned)
         ready = made_ready(experiment, p, session.reporter)
         adjoint = adjoint_of(spec, experiment)
-        session.reporter.start(progress_weight(experiment.objective), "steps", "gradient")
+        session.reporter.start(adjoint.steps(p), "steps", "gradient")
         result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)
         session.reporter.finish()
         for warning in zero_gradients(result):

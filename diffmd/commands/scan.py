@@ -45,8 +45,8 @@ class Grid:
         number = int(match["number"])
         if not 1 <= number <= _MOST:
             raise ConfigError(f"--over {text}: the number of points is {number}; take 1 to {_MOST}")
-        ends = [_number(match[end], text) for end in ("start", "stop")]
-        return Grid(match["path"].strip(), np.linspace(*ends, number))
+        start, stop = (_number(match[end], text) for end in ("start", "stop"))
+        return Grid(match["path"].strip(), np.linspace(start, stop, number))
 
 
 def _number(text: str, whole: str) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +36,7 @@ from diffmd.io import checkpoint
 from diffmd.io.files import write_text
 from diffmd.io.results import WEIGHTS, write_weights
 from diffmd.io.rundir import BEST, CHECKPOINT, CONFIG, FINAL
-from diffmd.io.training import Epoch, TrainingLog
+from diffmd.io.training import Epoch, TrainingLog, read_metrics
 from diffmd.io.values import dataset_name, refer
 from diffmd.objective import P, Ready
 from diffmd.training.loop import EpochRecord, Progress, epoch
@@ -107,8 +106,7 @@ class _Training:
         """The epochs that are still to do."""
         progress, log = self._begin()
         reporter = self.session.reporter
-        left = max(self.spec.epochs - progress.epoch, 0)
-        reporter.start(left, "epochs", "train")
+        reporter.start(max(self.spec.epochs - progress.epoch, 0), "epochs", "train")
         with log:
             while progress.epoch < self.spec.epochs and not self._patience_over(progress):
                 if self._each_epoch:
@@ -156,9 +154,8 @@ class _Training:
         return CommandResult(answer, [*lines, f"in {folder}"], f"diffmd plot {folder}")
 
     def _last_loss(self) -> float | None:
-        metrics = self.session.folder / "metrics.jsonl"
-        lines = metrics.read_text().splitlines() if metrics.exists() else []
-        return json.loads(lines[-1])["loss"] if lines else None
+        done = read_metrics(self.session.folder)
+        return done[-1]["loss"] if done else None
 
     @property
     def _each_epoch(self) -> bool:

@@ -14,7 +14,7 @@ from diffmd.config.checks.geometry import check_box
 from diffmd.config.effective import EffectiveSystem
 from diffmd.config.positions import FilePositions, LatticePositions, draw_positions, lattice_box
 from diffmd.config.velocities import draw_velocities
-from diffmd.errors import ConfigError
+from diffmd.errors import ConfigError, OutputError
 from diffmd.io.rundir import TRAJECTORY
 from diffmd.io.structures import Structure, read_structure
 from diffmd.units import Units
@@ -83,6 +83,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
             seed=seed_of(f"{path}.positions"),
             folder=folder,
             units=units,
+            path=f"{path}.positions",
         )
     else:
         assert run is not None
@@ -99,6 +100,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
             folder=folder,
             degrees_of_freedom=3 * count - (3 if momentum and count > 1 else 0),
             units=units,
+            path=f"{path}.velocities",
         )
     elif run is not None and run.velocities is not None:
         velocities = run.velocities
@@ -125,7 +127,10 @@ def _of_run(one: EffectiveSystem, folder: Path, units: Units) -> Structure | Non
         return None
     run = folder / Path(one.system.start.run).expanduser()
     own = run / f"trajectory_{one.name}.h5md"
-    return read_structure(own if own.exists() else run / TRAJECTORY, one.system.start.frame, units)
+    try:
+        return read_structure(own if own.exists() else run / TRAJECTORY, one.system.start.frame, units)
+    except (ConfigError, OutputError) as problem:
+        raise ConfigError(str(problem), f"{one.system_path}.start.run") from problem
 
 
 def _listed(one: EffectiveSystem) -> _Groups:

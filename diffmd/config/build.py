@@ -14,6 +14,7 @@ import numpy as np
 
 from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
+from diffmd.config.checks.geometry import check_reach
 from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.exclusions import bonded_pairs, excluded_pairs
@@ -22,7 +23,6 @@ from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec
 from diffmd.config.user_code import load_function
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.march import ListControl, first_block
-from diffmd.errors import ConfigError
 from diffmd.forcefield import ForceField
 from diffmd.io.results import read_weights
 from diffmd.losses import ALL, END, Frames, LossTerm
@@ -33,6 +33,8 @@ from diffmd.parameters import Parameters, Request
 from diffmd.potentials.base import BuildContext, Potential
 from diffmd.system import System, Values
 from diffmd.units import SYSTEMS
+
+EQUILIBRATION = "dynamics.equilibration"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,7 +99,11 @@ def build(loaded: LoadedConfig, *, allow_python: bool = True, extra: tuple[str, 
     """
     config = loaded.config
     parts = [_System(loaded, one, allow_python) for one in effective_systems(config)]
-    names = {p.effective.name: {key: p.effective.config_path(key) for key in p.values} for p in parts}
+    # What equilibration uses is not differentiated, so it is nothing to learn.
+    names = {
+        p.effective.name: {key: p.effective.config_path(key) for key in p.values if not key.startswith(EQUILIBRATION)}
+        for p in parts
+    }
     requests = [
         Request(
             entry.path,
@@ -132,13 +138,14 @@ class _System:
         self._allow_python = allow_python
         units = SYSTEMS[loaded.config.units]
         seed = lambda path: seed_of(loaded.config.seed, path)  # noqa: E731
-        momentum = effective.dynamics.integrator.build().conserves_momentum
+        momentum = _built(effective.dynamics.integrator).conserves_momentum
         self.atoms: StartingAtoms = starting_atoms(effective, units, seed, loaded.folder, momentum)
         none = np.zeros((0, 2), int)
         bare = System(self.atoms.group, self.atoms.types, self.atoms.type_names, none, units)
-        self.potentials = {
-            path.rpartition(".")[2]: self._potential(path, spec, bare) for path, spec in effective.potentials.items()
-        }
+        made = {path: self._potential(path, spec, bare) for path, spec in effective.potentials.items()}
+        if self.atoms.box_shape != "none":
+            check_reach(self.atoms.box_vectors, made)
+        self.potentials = {path.rpartition(".")[2]: potential for path, potential in made.items()}
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
         self.system = dataclasses.replace(bare, excluded=excluded)
         self.values = self._values()
@@ -147,8 +154,7 @@ class _System:
         """The system, once the parameters of all are known."""
         spec = self.effective.dynamics
         field = ForceField.create(self.system, self.potentials, "reverse")
-        integrator = spec.integrator.build()
-        thermostat = spec.thermostat.build() if spec.thermostat else None
+        integrator, thermostat = _built(spec.integrator), _built(spec.thermostat)
         dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion)
         box = Box(jnp.asarray(self.atoms.box_vectors), self.atoms.box_shape)
         terms = tuple(
@@ -156,7 +162,7 @@ class _System:
             for k, term in enumerate(self.effective.loss)
         )
         recorded = {
-            name: one.build(ObservableContext(self.system, box, f"output.observables.{name}"))
+            name: _built(one, ObservableContext(self.system, box, f"output.observables.{name}"))
             for name, one in self.loaded.config.output.observables.items()
         }
         problem = Problem(
@@ -215,47 +221,44 @@ class _System:
         spec = self.effective.dynamics
         movers = {"dynamics.integrator": spec.integrator, "dynamics.thermostat": spec.thermostat}
         if spec.equilibration is not None:
-            movers["dynamics.equilibration.integrator"] = spec.equilibration.integrator or spec.integrator
-            movers["dynamics.equilibration.thermostat"] = spec.equilibration.thermostat
+            movers[f"{EQUILIBRATION}.integrator"] = spec.equilibration.integrator or spec.integrator
+            movers[f"{EQUILIBRATION}.thermostat"] = spec.equilibration.thermostat
         for section, mover in movers.items():
             if mover is not None:
-                numbers |= {f"{section}.{key}": value for key, value in mover.build().parameters.items()}
+                numbers |= {f"{section}.{key}": value for key, value in _built(mover).parameters.items()}
         return {path: jnp.asarray(value, dtype=float) for path, value in numbers.items()}
 
     def _equilibration(self, dynamics: Dynamics) -> tuple[Dynamics, int] | None:
         spec = self.effective.dynamics.equilibration
         if spec is None or not spec.steps:
             return None
-        integrator = spec.integrator.build() if spec.integrator else dynamics.integrator
-        thermostat = spec.thermostat.build() if spec.thermostat else None
-        section = "dynamics.equilibration"
-        return Dynamics(dynamics.forcefield, integrator, thermostat, dynamics.com_every, section, 1), spec.steps
+        integrator, thermostat = _built(spec.integrator) or dynamics.integrator, _built(spec.thermostat)
+        return Dynamics(dynamics.forcefield, integrator, thermostat, dynamics.com_every, EQUILIBRATION, 1), spec.steps
 
     def _term(self, spec: LossTermSpec, context: ObservableContext, number: int) -> LossTerm:
-        name = f"{self.effective.loss_path}.{number}"
-        is_file = isinstance(spec.target, TargetFileSpec)
-        curve = read_curve(self._file(spec.target.path)) if is_file else None
+        target: Any = spec.target
+        curve = None
+        if isinstance(spec.target, TargetFileSpec):
+            points = read_curve(self._file(spec.target.path))
+            target, curve = None, (points[:, 0], points[:, 1])
         return LossTerm.create(
-            name,
-            spec.observable.build(context),
+            f"{self.effective.loss_path}.{number}",
+            _built(spec.observable, context),
             frames=_frames(spec.frames),
             reduce=spec.reduce,
             compare=spec.compare,
-            target=None if is_file else spec.target,
-            curve=None if curve is None else (curve[:, 0], curve[:, 1]),
+            target=target,
+            curve=curve,
             weight=spec.weight,
         )
+
+
+def _built(spec: Any, *context: Any) -> Any:
+    """What a spec of any family builds; None of none."""
+    return None if spec is None else spec.build(*context)
 
 
 def _frames(spec: str | FramesSpec) -> Frames:
     if isinstance(spec, FramesSpec):
         return Frames(spec.from_, spec.to, spec.every)
     return ALL if spec == "all" else END
-
-
-def require_python(loaded: LoadedConfig, allowed: bool) -> None:
-    """Raises ConfigError if the config names the user's own code and that is not allowed."""
-    for one in effective_systems(loaded.config):
-        for path, spec in one.potentials.items():
-            if spec.kind == "python" and not allowed:
-                raise ConfigError("runs Python of your own, which --no-python refuses", f"{path}.function")

@@ -136,7 +136,7 @@ def _spread(sweep: PairSweep, neighbors: AllPairs | NeighborList, q: Tables) -> 
     return {n: v if v.ndim == 0 else v.reshape(-1)[types[:, None] * v.shape[1] + other] for n, v in q.items()}
 
 
-def _derivative(energy: PairEnergy, r2: Array, q: Tables) -> tuple[Array, Array]:
+def _derivative(energy: PairEnergy, r2: Array, q: Mapping[str, Array]) -> tuple[Array, Array]:
     """u and S = du/d(r2)."""
     return jax.jvp(lambda r: energy(r, q), (r2,), (jnp.ones_like(r2),))
 
@@ -236,7 +236,7 @@ def _reverse_backward(sweep: PairSweep, shape: Any, want: tuple[str, ...], res: 
         other = e[None, :] if isinstance(res.neighbors, AllPairs) else e[res.neighbors.indices]
         pair_e = (e[:, None] + other) / 2
 
-    def phi(r2: Array, q: Tables) -> Array:
+    def phi(r2: Array, q: Mapping[str, Array]) -> Array:
         u, s = _derivative(sweep.energy, r2, q)
         return -2 * s * a if pair_e is None else -2 * s * a + u * pair_e
 
