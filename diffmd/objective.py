@@ -15,12 +15,12 @@ from jaxtyping import Array, Float
 
 from diffmd.box import Box, BoxShape, inverse
 from diffmd.dynamics.dynamics import Dynamics
+from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments, usual_length
 from diffmd.dynamics.segment import Measure, Report, Shape, run_segment
 from diffmd.losses import LossTerm, evaluate, frame_steps
 from diffmd.neighbors import NeighborPlan, build
-from diffmd.observables.base import Frame
 from diffmd.parameters import Parameters
 from diffmd.potentials.sweep import Mode
 from diffmd.system import State, Values

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.dynamics.dynamics import Dynamics
+from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import ListControl, NonFiniteError, march
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments
 from diffmd.dynamics.segment import Measure, Shape, run_segment
 from diffmd.errors import NumericalError
 from diffmd.neighbors import build
 from diffmd.objective import P, Problem
-from diffmd.observables.base import Frame
 from diffmd.system import State, Values
 
 Say = Callable[[str], None]
@@ -29,7 +29,7 @@ class Recorder:
     def __init__(self, problem: Problem, measure: Measure | None = None, dynamics: Dynamics | None = None) -> None:
         self._problem = problem
         self._dynamics = dynamics or problem.dynamics
-        self._measures = () if measure is None else (measure,)
+        self._measures: tuple[Measure, ...] = () if measure is None else (measure,)
         self._made: dict[Any, Any] = {}
 
     def start(self, p: P, base: Values, control: ListControl) -> State:

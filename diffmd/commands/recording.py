@@ -15,11 +15,11 @@ from diffmd.box import Box
 from diffmd.commands.experiment import explained
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import BuiltSystem, Experiment
+from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import ListControl, NonFiniteError
 from diffmd.dynamics.schedule import Segment
 from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter
 from diffmd.objective import P, Ready
-from diffmd.observables.base import Frame
 from diffmd.simulation import Recorder, recording, whole_frame
 from diffmd.system import State
 

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from diffmd.box import Box
 from diffmd.dynamics.base import Integrator, Thermostat
+from diffmd.dynamics.frame import Frame
 from diffmd.forcefield import ForceField, Neighbors
-from diffmd.observables.base import Frame
 from diffmd.system import State, System, Values
 
 

@@ -15,9 +15,9 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from diffmd.dynamics.dynamics import Dynamics
+from diffmd.dynamics.frame import Frame
 from diffmd.forcefield import Neighbors
 from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
-from diffmd.observables.base import Frame
 from diffmd.system import State, Values
 
 Measure = Callable[[Frame, State], object]
