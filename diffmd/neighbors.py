@@ -38,7 +38,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from diffmd.box import Box, apply_shifts, fractional, image_shifts, inverse, widths
 
-FEW_ATOMS = 200
+FEW_ATOMS = 150
 """Up to so many atoms all pairs are quicker than lists (measured on a CPU)."""
 
 _MARGIN = 1e-5
@@ -153,13 +153,15 @@ def plan(
     if kind == "all_pairs" or cutoff is None or (kind == "auto" and (n <= FEW_ATOMS or skin == 0)):
         return everything
     draft = NeighborPlan("cell_list", n, float(cutoff), float(skin), 8)
+    x = jnp.asarray(positions)
     for grid in dict.fromkeys((_finest_grid(positions, box, draft.radius), (1, 1, 1))):
-        fullest = int(np.bincount(np.asarray(_cells(grid, jnp.asarray(positions), box, draft.radius)[0])).max())
-        draft = dataclasses.replace(draft, grid=grid, cell_capacity=_rung(fullest, 4, n))
+        draft = dataclasses.replace(draft, grid=grid)
+        cell, _ = jax.jit(_cells, static_argnums=0)(draft, x, box)
+        draft = dataclasses.replace(draft, cell_capacity=_rung(int(np.bincount(np.asarray(cell)).max()), 4, n))
         # Crowded cells (a droplet in a large box) can make more candidates than there are atoms.
         if _candidates(draft) < n:
             break
-    needed = np.asarray(jax.jit(_survey, static_argnums=0)(draft, jnp.asarray(positions), box))
+    needed = np.asarray(jax.jit(_survey, static_argnums=0)(draft, x, box))
     chosen = dataclasses.replace(draft, capacity=_rung(int(needed[0]), 8, n))
     return everything if kind == "auto" and 2 * chosen.capacity > n else chosen
 
@@ -241,9 +243,10 @@ def _candidates(plan: NeighborPlan) -> int:
 
 
 def _cells(
-    grid: tuple[int, int, int], positions: Float[Array, "atoms 3"], box: Box, radius: float
+    plan: NeighborPlan, positions: Float[Array, "atoms 3"], box: Box
 ) -> tuple[Int[Array, "atoms"], Int[Array, "3"]]:
     """The cell of each atom, and by how many cells the grid is too fine along each axis."""
+    grid, radius = plan.grid, plan.radius
     counts = np.asarray(grid, np.int32)
     size = widths(box) if box.periodic else counts * jnp.full(3, radius * 1.001)
     s = fractional(box, positions) if box.periodic else positions / size
@@ -269,7 +272,7 @@ def _search(
 ) -> tuple[Array, Int[Array, "cells candidates"], Int[Array, "atoms"], Int[Array, "capacities"]]:
     """The candidates of each cell, and for each atom which of its cell's are neighbours, as words of 32 bits."""
     n, room = plan.atoms, plan.cell_capacity
-    cell, finer = _cells(plan.grid, positions, box, plan.radius)
+    cell, finer = _cells(plan, positions, box)
     order = jnp.argsort(cell, stable=True).astype(np.int32)
     edges = jnp.searchsorted(cell[order], jnp.arange(np.prod(plan.grid) + 1, dtype=np.int32)).astype(np.int32)
     count = edges[1:] - edges[:-1]
