@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import optax
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -82,7 +82,7 @@ class WarmupCosineSpec(ScheduleSpec):
     exponent: float = quantity(1.0, doc="Exponent of the cosine.", gt=0)
 
     @model_validator(mode="after")
-    def _warm_up_ends(self) -> Self:
+    def _warm_up_ends(self) -> WarmupCosineSpec:
         if self.decay_steps <= self.warmup_steps:
             raise ValueError(f"decay_steps ({self.decay_steps}) must be more than warmup_steps ({self.warmup_steps})")
         if self.peak_value == 0 and self.exponent != 1:
