@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """The caller's ear: progress, messages, and whether the caller wants the command to stop."""
 
