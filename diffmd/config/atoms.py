@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from diffmd.box import BoxShape
 from diffmd.config.checks.geometry import check_box
 from diffmd.config.effective import EffectiveSystem
+from diffmd.config.inputs import structure as structure_of
 from diffmd.config.positions import FilePositions, LatticePositions, draw_positions, lattice_box
 from diffmd.config.velocities import draw_velocities
 from diffmd.errors import ConfigError, OutputError
@@ -70,7 +71,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
     run = _of_run(one, folder, units)
     structure = run
     if isinstance(spec.positions, FilePositions):
-        structure = read_structure(folder / Path(spec.positions.path).expanduser(), spec.positions.frame, units)
+        structure = structure_of(folder, spec.positions.path, spec.positions.frame, units, f"{path}.positions")
     groups = _listed(one) if spec.atoms else _read(structure, path)
     count = len(groups.group)
     h, shape = _box(one, structure, count)
@@ -177,7 +178,7 @@ def _box(one: EffectiveSystem, structure: Structure | None, count: int) -> tuple
     if isinstance(box, list):
         return check_box(box, path), "triclinic" if np.ndim(box) == 2 else "orthorhombic"
     if isinstance(one.system.positions, LatticePositions):
-        return np.diag(lattice_box(one.system.positions, count)), "orthorhombic"
+        return np.diag(lattice_box(one.system.positions, count, f"{one.system_path}.positions")), "orthorhombic"
     if structure is None:
         raise ConfigError("is missing: write edge lengths, or null for no periodicity", path)
     if structure.box is None:
