@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
-from diffmd.box import Box, BoxShape, inverse
+from diffmd.box import Box, BoxShape, inverse, widths
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments, usual_length
-from diffmd.dynamics.segment import Measure, Report, Shape, run_segment
+from diffmd.dynamics.segment import Measure, Opening, Report, Shape, run_segment
 from diffmd.losses import LossTerm, evaluate, frame_steps
 from diffmd.neighbors import NeighborPlan, build
 from diffmd.parameters import Parameters
@@ -97,17 +98,30 @@ class Problem:
             bound["system.positions"] = bound["system.positions"] + moved
         return bound
 
+    def held(self, p: P, base: Values, positions: Float[Array, "atoms 3"]) -> Float[Array, "atoms 3"]:
+        """The held positions which `values` turns into `positions`: the reverse of what a learnt box does to them."""
+        if self.box_shape == "none" or not self.parameters.touches(self.name, "system.box"):
+            return positions
+        old, new = self.box(base), self.box(self.parameters.bind(self.name, p, base))
+        return positions + positions @ inverse(new) @ (old.vectors - new.vectors)
+
     def box(self, values: Values) -> Box:
         """The box that the values describe."""
         h = values.get("system.box", jnp.ones(3))
         return Box(jnp.diag(h) if h.ndim == 1 else h, self.box_shape)
 
     def start(self, p: P, base: Values, plan: NeighborPlan) -> State:
-        """The state before the first step."""
+        """The state before the first step, where the plan is known to have room."""
+        return self.opened(p, base, plan)[0]
+
+    def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[State, Opening]:
+        """The state before the first step, and what tells whether its forces miss no pair (`ListControl.settle`)."""
         values = self.values(p, base)
         box = self.box(values)
         neighbors = build(plan, values["system.positions"], box, self.dynamics.system.excluded)
-        return self.dynamics.start(values, neighbors, box, jnp.asarray(self.first_step))
+        reach = lax.stop_gradient(jnp.min(widths(box)) / 2) if box.periodic else jnp.asarray(jnp.inf)
+        state = self.dynamics.start(values, neighbors, box, jnp.asarray(self.first_step))
+        return state, Opening(neighbors.needed, reach)
 
     def advance(
         self, p: P, base: Values, key: Array, shape: Shape, state: State, probes: Float[Array, "steps"] | None = None
@@ -128,7 +142,7 @@ class Problem:
         """Whether any term wants step 0."""
         return any(len(f) and f[0] == 0 for f in self.frames)
 
-    def finish(self, rows: Sequence[Float[Array, "frames ..."]]) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
+    def finish(self, rows: Sequence[Float[Array, "_frames ..."]]) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
         """This system's loss, times its weight, and its terms."""
         loss, terms = evaluate(self.terms, rows)
         return self.weight * loss, self.weight * terms

@@ -174,9 +174,10 @@ def _fits(pattern: str, depth: int, full: str) -> bool:
 
 
 def check_shapes(p: Mapping[str, np.ndarray], expected: Mapping[str, Array]) -> None:
-    """Raises ConfigError unless `p` has the expected paths and shapes."""
-    if set(p) != set(expected):
-        raise ConfigError(f"other parameters than the config's: {', '.join(sorted(set(p) ^ set(expected)))}")
+    """Raises ConfigError unless every path of `p` is expected, in that shape; more may be expected."""
+    unknown = sorted(set(p) - set(expected))
+    if unknown:
+        raise ConfigError(f"{', '.join(unknown)}: learned, but not among the config's `parameters`; list it there, too")
     for path, value in p.items():
         if np.shape(value) != np.shape(expected[path]):
-            raise ConfigError(f"shape {np.shape(value)}, not {np.shape(expected[path])}", path)
+            raise ConfigError(f"{path}: learned in shape {np.shape(value)}, here it is {np.shape(expected[path])}")

@@ -14,9 +14,9 @@ from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import ListControl, NonFiniteError, march
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments
-from diffmd.dynamics.segment import Measure, Shape, run_segment
+from diffmd.dynamics.segment import Measure, Opening, Shape, run_segment
 from diffmd.errors import NumericalError
-from diffmd.neighbors import build
+from diffmd.neighbors import NeighborPlan, build
 from diffmd.objective import P, Problem
 from diffmd.system import State, Values
 
@@ -35,10 +35,14 @@ class Recorder:
     def start(self, p: P, base: Values, control: ListControl) -> State:
         """The state at the values' positions and velocities."""
 
-        def start(p: P, base: Values) -> State:
-            return self._problem.start(p, base, control.plan)
+        def attempt(plan: NeighborPlan) -> tuple[State, Opening]:
+            def start(p: P, base: Values) -> tuple[State, Opening]:
+                return self._problem.opened(p, base, plan)
 
-        return self._once(("start", control.plan), start)(p, base)
+            opened: tuple[State, Opening] = self._once(("start", plan), start)(p, base)
+            return opened
+
+        return control.settle(self._dynamics.forcefield.cutoff, attempt)
 
     def first(self, p: P, base: Values, control: ListControl, state: State) -> Any:
         """The frame of a state itself."""
@@ -131,7 +135,8 @@ def equilibrate(
         end = recorder.run(p, base, key, control, state, plan, accepted, say)
     except NonFiniteError as problem_:
         raise explain(problem, p, base, key, control, problem_, dynamics) from problem_
-    return {**base, "system.positions": end.positions, "system.velocities": end.velocities}
+    positions = problem.held(p, base, end.positions)
+    return {**base, "system.positions": positions, "system.velocities": end.velocities}
 
 
 def explain(

@@ -31,9 +31,10 @@ from diffmd.adjoints.base import (
     tree_bytes,
 )
 from diffmd.adjoints.health import along_trajectory, worst
-from diffmd.dynamics.march import march
+from diffmd.dynamics.march import ListControl, march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
+from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.system import State, Values
 
@@ -53,7 +54,7 @@ class Reverse(Adjoint):
         self._problems = objective.with_mode("reverse").problems
         self._memory = memory // max(1, len(self._problems))
         self._compiled = {problem.name: _Compiled(problem) for problem in self._problems}
-        self._layouts: dict[str, _Layout] = {}
+        self._layouts: dict[tuple[str, NeighborPlan, int], _Layout] = {}
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run, and one walk back."""
@@ -69,7 +70,8 @@ class Reverse(Adjoint):
 
     def _one(self, problem: Problem, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         compiled, base, control = self._compiled[problem.name], ready.values[problem.name], ready.controls[problem.name]
-        floats, step, start_vjp = compiled.start(control.plan)(p, base)
+        cutoff = problem.dynamics.forcefield.cutoff
+        floats, step, start_vjp = control.settle(cutoff, lambda plan: compiled.start(plan)(p, base))
         state = join(floats, problem.box_shape, step)
         layout = self._layout(problem, compiled, control, p, base, ready.key, state)
         rows = Measurements.empty(problem)
@@ -111,11 +113,13 @@ class Reverse(Adjoint):
         return loss, terms, {path: np.asarray(value) for path, value in total.items()}, along
 
     def _layout(
-        self, problem: Problem, compiled: _Compiled, control: Any, p: P, base: Values, key: Array, state: State
+        self, problem: Problem, compiled: _Compiled, control: ListControl, p: P, base: Values, key: Array, state: State
     ) -> _Layout:
-        """Decided once, from what one segment would store."""
-        if problem.name in self._layouts:
-            return self._layouts[problem.name]
+        """Decided from what one segment would store, and from nothing that happened before: a resumed training
+        cuts its runs as the unbroken one did."""
+        known = (problem.name, control.plan, control.block)
+        if known in self._layouts:
+            return self._layouts[known]
         longest = problem.longest(control.plan)
         layout = _Layout(longest, True)
         planned = problem.segments(longest)
@@ -127,7 +131,7 @@ class Reverse(Adjoint):
                 layout = _Layout(
                     _checkpoint_length(problem.steps, tree_bytes(split(state)), per_step, self._memory), False
                 )
-        self._layouts[problem.name] = layout
+        self._layouts[known] = layout
         return layout
 
 
@@ -154,15 +158,15 @@ class _Compiled:
         return self._made[name]
 
     def start(self, plan: Any) -> Any:
-        """(p, base) -> floats, step, vjp."""
+        """(p, base) -> (floats, step, vjp), opening."""
 
         def start(p: P, base: Values) -> Any:
             def first(q: P) -> Any:
-                state = self._problem.start(q, base, plan)
-                return split(state), state.step
+                state, opening = self._problem.opened(q, base, plan)
+                return split(state), (state.step, opening)
 
-            floats, vjp, step = jax.vjp(first, p, has_aux=True)
-            return floats, step, vjp
+            floats, vjp, (step, opening) = jax.vjp(first, p, has_aux=True)
+            return (floats, step, vjp), opening
 
         return self._once(("start", plan), start)
 

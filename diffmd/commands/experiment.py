@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from diffmd.config.build import Experiment
 from diffmd.config.checks.memory import installed_memory
 from diffmd.dynamics.march import NonFiniteError
 from diffmd.errors import ConfigError, Interrupted, NumericalError
+from diffmd.io import checkpoint
 from diffmd.objective import P, Ready
 from diffmd.parameters import check_shapes
 from diffmd.simulation import equilibrate, explain
@@ -28,12 +30,12 @@ from diffmd.system import Values
 
 
 def starting_parameters(experiment: Experiment, learned: Mapping[str, np.ndarray] | None) -> dict[str, Array]:
-    """The parameters' values as the config has them, or those that an earlier run learned."""
+    """The parameters' values as the config has them, but those that an earlier run learned."""
     p = experiment.objective.parameters.initial(experiment.values)
     if learned is None:
         return p
     check_shapes(learned, p)
-    return {path: jnp.asarray(learned[path], p[path].dtype) for path in p}
+    return {**p, **{path: jnp.asarray(value, p[path].dtype) for path, value in learned.items()}}
 
 
 def check_stop(reporter: Reporter) -> None:
@@ -43,12 +45,20 @@ def check_stop(reporter: Reporter) -> None:
         raise Interrupted("stopped as asked; --resume goes on from the last checkpoint", code)
 
 
-def made_ready(experiment: Experiment, p: P, reporter: Reporter) -> Ready:
-    """Held values after equilibration (with the parameters `p`), and fresh list controls."""
+def made_ready(experiment: Experiment, p: P, reporter: Reporter, kept: Path | None = None) -> Ready:
+    """Held values after equilibration (with the parameters `p`), and fresh list controls.
+
+    Args:
+        kept: a checkpoint of equilibrated systems: those in it are not equilibrated again, and others join it.
+    """
+    arrays = dict(checkpoint.load(kept).arrays) if kept is not None and checkpoint.exists(kept) else {}
     values: dict[str, Values] = {}
     for one in experiment.systems:
         held = one.values
-        if one.equilibration is not None:
+        names = {f"{one.name}/{key}": key for key in ("system.positions", "system.velocities")}
+        if one.equilibration is not None and set(names) <= set(arrays):
+            held = {**held, **{key: jnp.asarray(arrays[name]) for name, key in names.items()}}
+        elif one.equilibration is not None:
             dynamics, steps = one.equilibration
             reporter.start(steps, "steps", "equilibrate" if len(experiment.systems) == 1 else f"equilibrate {one.name}")
 
@@ -61,6 +71,9 @@ def made_ready(experiment: Experiment, p: P, reporter: Reporter) -> Ready:
                 one.problem, dynamics, steps, p, held, experiment.key, control, reporter.message, progress
             )
             reporter.finish()
+            arrays |= {name: np.asarray(held[key]) for name, key in names.items()}
+            if kept is not None:
+                checkpoint.save(kept, arrays)
         values[one.name] = held
     controls = {one.name: one.control(values[one.name]) for one in experiment.systems}
     return Ready(values, controls, experiment.key)

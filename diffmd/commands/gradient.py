@@ -22,6 +22,7 @@ from diffmd.commands.session import Session
 from diffmd.config.build import build
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.io.results import GRADIENTS, Gradients, write_gradients
+from diffmd.io.rundir import EQUILIBRATED
 from diffmd.io.values import dataset_name, plain, refer
 from diffmd.objective import P
 
@@ -38,7 +39,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         spec = method_spec(session.config.gradient, method)
         experiment = build(session.loaded_config, allow_python=request.allow_python)
         p = starting_parameters(experiment, session.learned)
-        ready = made_ready(experiment, p, session.reporter)
+        ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED)
         adjoint = adjoint_of(spec, experiment)
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
         result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)

@@ -29,10 +29,16 @@ Saved = Callable[[Segment, State], None]
 
 @dataclasses.dataclass(frozen=True)
 class Restart:
-    """Where a run that was stopped goes on: the state, and how lists were built."""
+    """Where a run that was stopped goes on: the state, how lists were built, and the length of its segments."""
 
     state: State
     control: ListControl
+    longest: int
+
+
+def segment_length(one: BuiltSystem, control: ListControl, every: int) -> int:
+    """Steps of a segment of a run that begins with `control` and records every `every`-th step."""
+    return max(every, one.problem.longest(control.plan) // every * every)
 
 
 def trajectory_name(experiment: Experiment, one: BuiltSystem, stem: str = "trajectory") -> str:
@@ -69,6 +75,7 @@ def record(
     recorder = Recorder(problem, keep)
     first: Mapping[str, Any] | None = None
     if restart is None:
+        longest = segment_length(one, control, every)
         state = recorder.start(p, base, control)
         first = recorder.first(p, base, control, state)
         shapes = {name: Column(np.shape(first[name])) for name in one.recorded}
@@ -80,7 +87,8 @@ def record(
             {**STANDARD, **shapes},
         )
     else:
-        state, control = restart.state, restart.control
+        # As the run began: a capacity that grew since then must not cut the rest of it otherwise.
+        state, control, longest = restart.state, restart.control, restart.longest
         ready.controls[one.name] = control
         writer = TrajectoryWriter.resume(path, int(state.step))
     offset = problem.first_step
@@ -89,7 +97,6 @@ def record(
             if not all(np.isfinite(np.asarray(first[name])).all() for name in ("forces", "potential_energy")):
                 raise explained(experiment, ready, p, NonFiniteError(one.name, Segment(0, 0, 0, ())))
             writer.append(_frames({k: np.asarray(v)[None] for k, v in first.items()}, [offset], dt, state.box))
-        longest = max(every, problem.longest(control.plan) // every * every)
         plan = recording(problem.steps, every, longest, int(state.step) - offset)
         reporter.start(sum(s.steps for s in plan), "steps", "simulate" if len(experiment.systems) == 1 else one.name)
 

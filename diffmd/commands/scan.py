@@ -21,7 +21,7 @@ from diffmd.config.schema import Config
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.io import checkpoint
 from diffmd.io.results import Scan, write_scan
-from diffmd.io.rundir import CHECKPOINT
+from diffmd.io.rundir import CHECKPOINT, EQUILIBRATED
 from diffmd.io.values import plain
 from diffmd.spec import parse_angle
 
@@ -72,7 +72,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         experiment = build(session.loaded_config, allow_python=request.allow_python, extra=(grid.path,))
         start = starting_parameters(experiment, session.learned)
         path = _scanned(experiment, grid)
-        ready = made_ready(experiment, start, session.reporter)
+        ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED)
         adjoint = adjoint_of(session.config.gradient, experiment)
         shape = np.shape(start[path])
         done = _restored(session, grid, shape)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from diffmd.commands.experiment import made_ready, starting_parameters
-from diffmd.commands.recording import Restart, record, state_arrays, state_of, trajectory_name
+from diffmd.commands.recording import Restart, record, segment_length, state_arrays, state_of, trajectory_name
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session
@@ -15,7 +16,7 @@ from diffmd.config.build import BuiltSystem, Experiment, build
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Segment
 from diffmd.io import checkpoint
-from diffmd.io.rundir import CHECKPOINTS
+from diffmd.io.rundir import CHECKPOINTS, EQUILIBRATED
 from diffmd.io.trajectory import count_frames, read_trajectory
 from diffmd.objective import P, Ready
 from diffmd.system import State
@@ -29,16 +30,10 @@ def simulate(request: Request, reporter: Reporter) -> CommandResult:
         experiment = build(session.loaded_config, allow_python=request.allow_python)
         session.run.update({"files": [trajectory_name(experiment, one) for one in experiment.systems]})
         p = starting_parameters(experiment, session.learned)
-        restarts = {one.name: _restart(session, one) for one in experiment.systems}
-        if all(restarts.values()):
-            ready = Ready(
-                experiment.values, {name: r.control for name, r in restarts.items() if r is not None}, experiment.key
-            )
-        else:
-            ready = made_ready(experiment, p, session.reporter)
+        ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED)
         answer: dict[str, Any] = {}
         for one in experiment.systems:
-            _one(session, experiment, one, ready, p, restarts[one.name])
+            _one(session, experiment, one, ready, p, _restart(session, one))
             answer[one.name] = _told(session, experiment, one)
         told = answer if len(answer) > 1 else next(iter(answer.values()))
         told = {**told, "output": str(session.folder)}
@@ -54,26 +49,22 @@ def _one(
     session: Session, experiment: Experiment, one: BuiltSystem, ready: Ready, p: P, restart: Restart | None
 ) -> None:
     every = session.config.output.every
-    whole = max(every, one.problem.longest(ready.controls[one.name].plan) // every * every)
+    whole = segment_length(one, ready.controls[one.name], every) if restart is None else restart.longest
 
     def saved(segment: Segment, state: State) -> None:
         # Only where every longer run has a boundary, too: more steps go on as if they had always been asked for.
         if segment.steps == whole:
-            _save(session, one, state, ready.controls[one.name], ready)
+            meta = {"lists": ready.controls[one.name].to_json(), "longest": whole}
+            checkpoint.save(_checkpoint_path(session, one), state_arrays(state), meta)
         session.check_stop()
 
     path = session.folder / trajectory_name(experiment, one)
     record(experiment, one, ready, p, path, every, session.reporter, saved, restart)
 
 
-def _checkpoint_path(session: Session, one: BuiltSystem) -> Any:
-    return session.folder / CHECKPOINTS / ("checkpoint.h5" if one.name == "default" else f"{one.name}.h5")
-
-
-def _save(session: Session, one: BuiltSystem, state: State, control: ListControl, ready: Ready) -> None:
-    held = {key: np.asarray(ready.values[one.name][f"system.{key}"]) for key in ("positions", "velocities")}
-    arrays = state_arrays(state) | {f"start/{key}": value for key, value in held.items()}
-    checkpoint.save(_checkpoint_path(session, one), arrays, {"lists": control.to_json()})
+def _checkpoint_path(session: Session, one: BuiltSystem) -> Path:
+    name = "checkpoint.h5" if one.name == "default" else f"checkpoint_{one.name}.h5"
+    return session.folder / CHECKPOINTS / name
 
 
 def _restart(session: Session, one: BuiltSystem) -> Restart | None:
@@ -81,7 +72,8 @@ def _restart(session: Session, one: BuiltSystem) -> Restart | None:
     if not session.resumed or not checkpoint.exists(path):
         return None
     saved = checkpoint.load(path)
-    return Restart(state_of(saved.arrays, one), ListControl.from_json(saved.meta["lists"]))
+    lists = ListControl.from_json(saved.meta["lists"])
+    return Restart(state_of(saved.arrays, one), lists, saved.meta["longest"])
 
 
 def _told(session: Session, experiment: Experiment, one: BuiltSystem) -> dict[str, Any]:

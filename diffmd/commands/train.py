@@ -35,7 +35,7 @@ from diffmd.errors import ConfigError
 from diffmd.io import checkpoint
 from diffmd.io.files import write_text
 from diffmd.io.results import WEIGHTS, write_weights
-from diffmd.io.rundir import BEST, CHECKPOINT, CONFIG, FINAL
+from diffmd.io.rundir import BEST, CHECKPOINT, CONFIG, EQUILIBRATED, FINAL
 from diffmd.io.training import Epoch, TrainingLog, read_metrics
 from diffmd.io.values import dataset_name, refer
 from diffmd.objective import P, Ready
@@ -87,12 +87,12 @@ class _Training:
         assert isinstance(spec.optimizer, OptimizerSpec)
         self.optimizer: Optimizer = spec.optimizer.optimizer(rules_of(experiment), spec.clip)
         self.adjoint = adjoint_of(session.config.gradient, experiment)
-        self.ready = made_ready(experiment, start, session.reporter)
+        self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED)
         self.warned: set[str] = set()
         self.losses: list[float] = []
         stems = ("trajectory", "trajectory_first")
-        names = [trajectory_name(experiment, one, stem) for one in experiment.systems for stem in stems]
-        session.run.update({"files": names})
+        self.trajectories = [trajectory_name(experiment, one, stem) for one in experiment.systems for stem in stems]
+        session.run.update({"files": self.trajectories})
 
     @property
     def _checkpoint(self) -> Path:
@@ -128,8 +128,11 @@ class _Training:
         """best.yaml, final.yaml, their weights, and the trajectory with the best parameters: the "after"."""
         folder = self.session.folder
         data = read_file(folder / CONFIG).data
+        written: list[str] = []
         for name, p, file in ((BEST, progress.best_p, WEIGHTS), (FINAL, progress.p, f"final_{WEIGHTS}")):
             learned = with_learned(self.experiment, data, p, file)
+            written += learned.weights
+            self.session.run.update({"files": [*self.trajectories, *written]})
             for weights, leaves in learned.weights.items():
                 write_weights(folder / weights, leaves)
             write_text(folder / name, yaml_text(learned.data))
@@ -192,13 +195,15 @@ class _Training:
 
     def _trajectories(self, stem: str, p: P, *, keep: bool) -> None:
         """Writes a trajectory of each system under another name until it is whole."""
+        values = self.ready.values
+        if self._each_epoch:
+            values = made_ready(self.experiment, p, QuietReporter(self.session.reporter)).values
         for one in self.experiment.systems:
             path = self.session.folder / trajectory_name(self.experiment, one, stem)
             if keep and path.exists():
                 continue
             part = path.with_name(f".{path.name}")
-            controls = {one.name: one.control(self.ready.values[one.name])}
-            ready = Ready(self.ready.values, controls, self.ready.key)
+            ready = Ready(values, {one.name: one.control(values[one.name])}, self.ready.key)
             try:
                 every = self.session.config.output.every
                 stop = lambda *_: self.session.check_stop()  # noqa: E731

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Report, Shape
+from diffmd.dynamics.segment import Opening, Report, Shape
 from diffmd.errors import NumericalError
 from diffmd.neighbors import NeighborPlan, grow
 
 BLOCKS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 100)
 """Steps between list builds are one of these, so that few programs ever compile."""
+
+_ROUNDING = 1e-5
+"""Relative: a cutoff may equal half the width of the box, in single precision, too."""
 
 Carry = TypeVar("Carry")
 Extra = TypeVar("Extra")
@@ -56,6 +59,31 @@ class ListControl:
         data = json.loads(text)
         return ListControl(NeighborPlan.from_dict(data["plan"]), data["block"], data["fixed"])
 
+    def settle(self, cutoff: float | None, attempt: Callable[[NeighborPlan], tuple[Extra, Opening]]) -> Extra:
+        """What `attempt` makes with the plan, which is grown first until the lists that it needs fit.
+
+        The plan was made for the atoms as they are held; parameters may have moved them, or the box, since.
+
+        Raises NumericalError if the box has become too small for the longest `cutoff`.
+        """
+        while True:
+            made, opening = attempt(self.plan)
+            reach = float(opening.reach)
+            if cutoff is not None and cutoff > reach * (1 + _ROUNDING):
+                raise NumericalError(
+                    f"half the smallest width of the box is {reach:.6g} now, less than the cutoff of {cutoff:g}: "
+                    "atoms would meet several images of each other; keep the box larger (`lower` of system.box)"
+                )
+            if not self.plan.is_list or not self.plan.overflowed(needed := np.asarray(opening.needed)):
+                return made
+            self._grow(needed)
+
+    def _grow(self, needed: np.ndarray) -> None:
+        larger = grow(self.plan, needed)
+        if larger == self.plan:
+            raise NumericalError(f"the neighbour list cannot grow to the {needed.max()} neighbours it needs")
+        self.plan = larger
+
     def mend(self, report: Report) -> str | None:
         """Grows a capacity or shortens the block if `report` broke a bound; says which, or None if all held.
 
@@ -64,11 +92,8 @@ class ListControl:
         if not self.plan.is_list:
             return None
         if self.plan.overflowed(needed := np.asarray(report.needed)):
-            larger = grow(self.plan, needed)
-            if larger == self.plan:
-                raise NumericalError(f"the neighbour list cannot grow to the {needed.max()} neighbours it needs")
-            self.plan = larger
-            return f"neighbour list grown to {larger.capacity} a row"
+            self._grow(needed)
+            return f"neighbour list grown to {self.plan.capacity} a row"
         limit = self.plan.skin / 2
         moved = float(np.sqrt(report.displacement2))
         if not moved <= limit:
@@ -137,7 +162,8 @@ def march(
             if mended is None:
                 break
             say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
+        # Before it is told: a checkpoint that `accepted` writes holds what the next segment will be run with.
+        control.relax(report)
         accepted(segment, shape, state, after, rows, extra)
         state = after
-        control.relax(report)
     return state

@@ -29,11 +29,11 @@ Status = Literal["running", "finished", "failed", "interrupted"]
 
 CONFIG, RUN, LOG, LOCK = "config.yaml", "run.json", "run.log", ".lock"
 INPUTS, CHECKPOINTS = "inputs", "checkpoints"
-CHECKPOINT = f"{CHECKPOINTS}/checkpoint.h5"
+CHECKPOINT, EQUILIBRATED = f"{CHECKPOINTS}/checkpoint.h5", f"{CHECKPOINTS}/equilibrated.h5"
 TRAJECTORY, TRAJECTORY_FIRST = "trajectory.h5md", "trajectory_first.h5md"
 BEST, FINAL = "best.yaml", "final.yaml"
 _OWN = (
-    *(CONFIG, RUN, LOG, TRAJECTORY, TRAJECTORY_FIRST, BEST, FINAL, CHECKPOINT, f"{CHECKPOINT}.previous"),
+    *(CONFIG, RUN, LOG, TRAJECTORY, TRAJECTORY_FIRST, BEST, FINAL),
     *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "scan.h5", "scan.csv", "gradcheck.json"),
 )
 
@@ -296,6 +296,10 @@ def _clear(path: Path, others: Sequence[str]) -> None:
         file = path / name
         _remove(file)
         _remove(file.with_name(f".{file.name}.tmp"))
+    for pattern in ("checkpoint*.h5", "equilibrated.h5"):
+        for ending in ("", ".previous"):
+            for file in (path / CHECKPOINTS).glob(pattern + ending):
+                _remove(file)
     plots = path / PLOTS
     for name in (*own_pictures(plots), MANIFEST):
         _remove(plots / name)
