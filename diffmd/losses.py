@@ -205,7 +205,7 @@ def evaluate_term(term: LossTerm, rows: Float[Array, "frames *shape"]) -> Float[
 
 
 def evaluate(
-    terms: Sequence[LossTerm], rows: Sequence[Float[Array, "frames ..."]]
+    terms: Sequence[LossTerm], rows: Sequence[Float[Array, "_frames ..."]]
 ) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
     """The loss and its terms (each times its weight, so that they add up to the loss).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from diffmd.adjoints.base import Health
 
@@ -14,7 +14,7 @@ _STEEP = 1e4
 
 
 def along_trajectory(
-    kind: str, steps: Float[np.ndarray, "points"], norm: Float[np.ndarray, "points"], *, reverse: bool
+    kind: str, steps: Num[np.ndarray, "points"], norm: Float[np.ndarray, "points"], *, reverse: bool
 ) -> Health:
     """Health from the norm along the direction of propagation.
 

@@ -37,7 +37,7 @@ class Segment:
         return range(self.start + self.stride, self.start + self.steps + 1, self.stride) if self.stride else range(0)
 
 
-def legs(steps: int, frames: Sequence[Int[np.ndarray, "frames"]]) -> list[Leg]:
+def legs(steps: int, frames: Sequence[Int[np.ndarray, "_frames"]]) -> list[Leg]:
     """Cuts steps 1 to `steps` into evenly measured legs.
 
     Args:

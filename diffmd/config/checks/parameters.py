@@ -67,7 +67,8 @@ def parameter_problems(
             if start is not None and place.index is not None and not _selects(start.shape, place.index):
                 yield ConfigError(f"{entry.path} selects nothing: {place.key} has shape {list(start.shape)}", where)
             elif start is not None:
-                yield from _rule_problems(entry, start if place.index is None else start[place.index], where)
+                chosen = np.asarray(start if place.index is None else start[place.index])
+                yield from _rule_problems(entry, chosen, where)
             yield from _equilibrated(next(one for one in systems if one.name == place.system), place.key, where)
     try:
         Parameters.create(requests, names)
