@@ -153,13 +153,13 @@ def march(
         while True:
             shape = control.shape(segment)
             after, rows, report, extra = advance(shape, state)
-            if not bool(report.finite):
-                # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.
-                if control.block > 1 and control.plan.is_list and control.mend(report):
-                    continue
-                raise NonFiniteError(problem, segment)
-            mended = control.mend(report)
+            finite = bool(report.finite)
+            # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.
+            doubtful = control.block > 1 or control.plan.overflowed(np.asarray(report.needed))
+            mended = control.mend(report) if finite or doubtful else None
             if mended is None:
+                if not finite:
+                    raise NonFiniteError(problem, segment)
                 break
             say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
         # Before it is told: a checkpoint that `accepted` writes holds what the next segment will be run with.
