@@ -1,0 +1,79 @@
+"""However a run is cut into segments, blocks and lists, it is the same run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from support.experiments import Runner, liquid, runner
+
+from diffmd.dynamics.march import ListControl
+
+LISTS = {"neighbors": {"kind": "cell_list", "skin": 0.3}}
+PLAIN = {"neighbors": {"kind": "all_pairs"}}
+
+
+@pytest.fixture(scope="module")
+def all_pairs():
+    """60 steps of a hot liquid, every one recorded, from every pair."""
+    with jax.enable_x64(True):
+        return runner(liquid(PLAIN, temperature=2.0))(60)
+
+
+def listed(**changes: int) -> tuple[Runner, ListControl]:
+    """The same with lists, whose plan or block is changed before it starts."""
+    one = runner(liquid(LISTS, temperature=2.0))
+    control = one.one.control(one.one.values)
+    assert control.plan.is_list
+    block = changes.pop("block", control.block)
+    return one, ListControl(dataclasses.replace(control.plan, **changes), block)
+
+
+def same(run, expected, every=1) -> None:
+    for name in ("positions", "velocities", "forces", "potential_energy"):
+        np.testing.assert_allclose(run[name], expected[name][::every], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_segments_of_any_length_are_the_same_bit_for_bit(all_pairs, double):
+    run = runner(liquid(PLAIN, temperature=2.0))
+    for longest in (7, 20):
+        parts = run(60, longest=longest)
+        for name, rows in all_pairs.frames.items():
+            np.testing.assert_array_equal(parts[name], rows, err_msg=name)
+
+
+@pytest.mark.parametrize(("every", "block"), [(1, 5), (3, 8), (20, 8), (12, 12), (30, 1)])
+def test_lists_give_what_all_pairs_give(every, block, all_pairs, double):
+    # Frames closer than lists, wider, as wide, and a list a step.
+    run, control = listed(block=block)
+    same(run(60, every, control=control), all_pairs, every)
+
+
+def test_a_list_too_small_grows_and_the_segment_is_run_again(all_pairs, double):
+    run, control = listed(capacity=8, cell_capacity=4)
+    found = run(60, 20, longest=20, control=control)
+    assert "run again: neighbour list grown" in found.said[0]
+    assert control.plan.capacity > 8
+    same(found, all_pairs, 20)
+
+
+def test_a_list_outrun_is_built_more_often_and_the_segment_is_run_again(all_pairs, double):
+    run, control = listed(block=60)
+    found = run(60, 60, control=control)
+    assert "run again: neighbour lists rebuilt every" in found.said[0]
+    assert control.block < 60
+    same(found, all_pairs, 60)
+    # From the same control, the same run.
+    again = run(60, 60, control=ListControl.from_json(control.to_json()))
+    assert not again.said
+    np.testing.assert_array_equal(again.end.positions, found.end.positions)
+
+
+def test_frames_off_the_block_take_no_step_too_many(all_pairs, double):
+    run, control = listed(block=8)
+    found = run(50, 20, control=control, longest=100)
+    assert int(found.end.step) == 50
+    np.testing.assert_allclose(found.end.positions, all_pairs["positions"][50], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found["positions"][1:], all_pairs["positions"][[20, 40]], rtol=1e-9, atol=1e-9)
