@@ -161,7 +161,7 @@ def _read(structure: Structure | None, path: str) -> _Groups:
 
 def _by_group(values: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
     split = [np.asarray(values[group == k]) for k in range(int(group.max()) + 1)]
-    return tuple(part[0] if np.all(part == part[0]) else part for part in split)
+    return tuple(np.asarray(part[0]) if np.all(part == part[0]) else part for part in split)
 
 
 def _spread(by_group: tuple[np.ndarray, ...], group: np.ndarray) -> Float[np.ndarray, "atoms"]:
