@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 from diffmd.adjoints.base import Floats, Measurements, Progress, Say, finish, join, split
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Report, Shape
+from diffmd.dynamics.segment import Opening, Report, Shape
+from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.system import Values
 
@@ -33,7 +34,7 @@ class Evaluator:
     def many(
         self, ready: Ready, batch: P, say: Say, progress: Progress
     ) -> tuple[Float[np.ndarray, "batch"], Float[np.ndarray, "batch terms"]]:
-        """Losses and terms of each row of `batch`."""
+        """Losses and terms of each row of `batch`: nan where a run left the finite numbers, unless all of them did."""
         out = [self._problem(problem, ready, batch, say, progress) for problem in self._problems]
         return np.sum([o[0] for o in out], axis=0), np.concatenate([o[1] for o in out], axis=1)
 
@@ -44,10 +45,19 @@ class Evaluator:
 
     def _problem(self, problem: Problem, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
         base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
-        plan = control.plan
 
-        def start(batch: P, base: Values) -> tuple[Floats, Array]:
-            return jax.vmap(lambda p: split(problem.start(p, base, plan)))(batch), jnp.asarray(problem.first_step)
+        def start(plan: NeighborPlan) -> Any:
+            def first(p: P, base: Values) -> tuple[Floats, Opening]:
+                state, opening = problem.opened(p, base, plan)
+                return split(state), opening
+
+            def all_first(batch: P, base: Values) -> tuple[tuple[Floats, Array], Opening]:
+                floats, openings = jax.vmap(first, (0, None))(batch, base)
+                # Boxes displaced to either side of one that just fits: the widest speaks for them.
+                opening = Opening(jnp.max(openings.needed, 0), jnp.max(openings.reach))
+                return (floats, jnp.asarray(problem.first_step)), opening
+
+            return self._once((problem.name, "start", plan), all_first)
 
         def measure(batch: P, base: Values, floats: Floats, step: Array) -> Any:
             return jax.vmap(lambda p, f: problem.measure(p, base, plan, join(f, problem.box_shape, step)))(
@@ -61,12 +71,19 @@ class Evaluator:
                     return split(state), state.step, rows, report
 
                 floats, steps, rows, reports = jax.vmap(one)(batch, floats)
-                report = Report(jnp.max(reports.displacement2), jnp.max(reports.needed, 0), jnp.all(reports.finite))
+                # A run that left the finite numbers has lost its own loss; the others go on beside it.
+                finite = reports.finite
+                report = Report(
+                    jnp.max(jnp.where(finite, reports.displacement2, 0)),
+                    jnp.max(jnp.where(finite[:, None], reports.needed, 0), 0),
+                    jnp.any(finite),
+                )
                 return floats, steps[0], rows, report
 
             return self._once((problem.name, "run", shape), segment)
 
-        floats, step = self._once((problem.name, "start", plan), start)(batch, base)
+        floats, step = control.settle(problem.dynamics.forcefield.cutoff, lambda plan: start(plan)(batch, base))
+        plan = control.plan
         rows = Measurements.empty(problem)
         if problem.measures_start:
             rows.add_start(self._once((problem.name, "measure", plan), measure)(batch, base, floats, step))

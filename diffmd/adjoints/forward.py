@@ -29,6 +29,7 @@ from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
+from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.system import Values
 
@@ -77,11 +78,13 @@ class Forward(Adjoint):
 
     def _one(self, problem: Problem, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Any:
         base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
-        plan = control.plan
 
-        def start(p: P, tangents: P, base: Values) -> Any:
-            out = _pushed(lambda q: split(problem.start(q, base, plan)), (dict(p),), (dict(tangents),))
-            return *out, jnp.asarray(problem.first_step)
+        def start(plan: NeighborPlan) -> Any:
+            def first(p: P, tangents: P, base: Values) -> Any:
+                out = _pushed(lambda q: split(problem.start(q, base, plan)), (dict(p),), (dict(tangents),))
+                return (*out, jnp.asarray(problem.first_step)), problem.opened(p, base, plan)[1]
+
+            return self._once((problem.name, "start", plan), first)
 
         def measure(p: P, tangents: P, base: Values, floats: Floats, tfloats: Floats, step: Array) -> Any:
             def at(q: P, f: Floats) -> Any:
@@ -109,7 +112,9 @@ class Forward(Adjoint):
 
             return self._once((problem.name, "run", shape), segment)
 
-        floats, tfloats, step = self._once((problem.name, "start", plan), start)(p, tangents, base)
+        cutoff = problem.dynamics.forcefield.cutoff
+        floats, tfloats, step = control.settle(cutoff, lambda plan: start(plan)(p, tangents, base))
+        plan = control.plan
         rows, trows = Measurements.empty(problem), Measurements.empty(problem)
         if problem.measures_start:
             first, tfirst = self._once((problem.name, "measure", plan), measure)(

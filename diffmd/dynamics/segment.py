@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -58,6 +59,21 @@ class Report:
     displacement2: Float[Array, ""]
     needed: Int[Array, "capacities"]
     finite: Bool[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """What the host checks before it accepts a first state.
+
+    Attributes:
+        needed: as in `Report`, of the list that the first forces were computed with.
+        reach: half the smallest perpendicular width of the box, over which no cutoff may be; infinite without
+            periodicity.
+    """
+
+    needed: Int[Array, "capacities"]
+    reach: Float[Array, ""]
 
 
 @jax.custom_vjp
@@ -130,9 +146,8 @@ def run_segment(
     """
     loop = _Loop(dynamics, shape, measures, values, key)
     zero = jnp.zeros((), state.positions.dtype)
-    first = loop.list_of(state)
-    needed = first.needed
-    if isinstance(first, AllPairs):
+    needed = jnp.zeros(5, np.int32)
+    if not shape.plan.is_list:
         group = shape.steps
     elif shape.stride and shape.block >= shape.stride:
         group = shape.block // shape.stride * shape.stride
@@ -171,8 +186,8 @@ def run_segment(
         return carry, rows[0] if len(rows) == 1 else jax.tree.map(lambda *r: jnp.concatenate(r), *rows)
 
     inner = (state, zero)
-    if isinstance(first, AllPairs):
-        inner, rows = on_one_list(inner, shape.steps, probes, first)
+    if not shape.plan.is_list:
+        inner, rows = on_one_list(inner, shape.steps, probes, loop.list_of(state))
     elif stride and shape.block < stride:
         # Several lists between two frames: the frame is measured on a list of its own.
         unmeasured = dataclasses.replace(shape, steps=stride, stride=0)
@@ -181,7 +196,10 @@ def run_segment(
             inner, needed = carry
             end, _, report = run_segment(dynamics, measures, unmeasured, values, key, inner[0], probes)
             inner = (end, jnp.maximum(inner[1], report.displacement2))
-            return (inner, jnp.maximum(needed, report.needed)), loop.measure(end, loop.list_of(end))
+            # The frame's own list counts, too: after the last frame there is no block that would find it too short.
+            own = loop.list_of(end)
+            needed = jnp.maximum(jnp.maximum(needed, report.needed), own.needed)
+            return (inner, needed), loop.measure(end, own)
 
         count = shape.steps // stride
         (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, 0, count, stride), length=count)
