@@ -172,7 +172,8 @@ def init(
     """Write a commented config to start from: a shipped example."""
 
     def work() -> CommandResult:
-        from diffmd.commands.init import example_names, init
+        from diffmd.commands.init import init
+        from diffmd.config.examples import example_names
 
         file = init(destination, example, overwrite)
         others = ", ".join(name for name in example_names() if name != file.stem)

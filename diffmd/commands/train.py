@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ from diffmd.config.yaml_reader import read_file
 from diffmd.dynamics.march import ListControl
 from diffmd.errors import ConfigError
 from diffmd.io import checkpoint
-from diffmd.io.files import write_text
+from diffmd.io.files import renaming, write_text
 from diffmd.io.results import WEIGHTS, write_weights
 from diffmd.io.rundir import BEST, CHECKPOINT, CONFIG, EQUILIBRATED, FINAL
 from diffmd.io.training import Epoch, TrainingLog, read_metrics
@@ -202,16 +200,11 @@ class _Training:
             path = self.session.folder / trajectory_name(self.experiment, one, stem)
             if keep and path.exists():
                 continue
-            part = path.with_name(f".{path.name}")
             ready = Ready(values, {one.name: one.control(values[one.name])}, self.ready.key)
-            try:
-                every = self.session.config.output.every
+            every = self.session.config.output.every
+            with renaming(path) as part:
                 stop = lambda *_: self.session.check_stop()  # noqa: E731
                 record(self.experiment, one, ready, p, part, every, QuietReporter(self.session.reporter), stop)
-                os.replace(part, path)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    part.unlink()
 
 
 def _logged(row: EpochRecord) -> Epoch:

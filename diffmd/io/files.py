@@ -92,6 +92,19 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def renaming(path: Path) -> Iterator[Path]:
+    """As `replacing`, around a block that does more than write: its own errors pass as they are."""
+    part = path.with_name(f".{path.name}")
+    try:
+        yield part
+        with output_errors(path):
+            os.replace(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
 def _synchronise(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -125,6 +138,18 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Writes a whole text file in one step. Raises OutputError."""
     with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_new(path: Path, text: str, *, overwrite: bool) -> bool:
+    """Writes a text file unless there is one already and `overwrite` is false; whether it did. Raises OutputError."""
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("w" if overwrite else "x", encoding="utf-8") as out:
+                out.write(text)
+        except FileExistsError:
+            return False
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:
