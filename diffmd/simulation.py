@@ -32,6 +32,11 @@ class Recorder:
         self._measures: tuple[Measure, ...] = () if measure is None else (measure,)
         self._made: dict[Any, Any] = {}
 
+    @property
+    def dynamics(self) -> Dynamics:
+        """The dynamics that it runs."""
+        return self._dynamics
+
     def start(self, p: P, base: Values, control: ListControl) -> State:
         """The state at the values' positions and velocities."""
 
@@ -109,7 +114,7 @@ def whole_frame(frame: Frame, state: State) -> dict[str, Array]:
 
 def equilibrate(
     problem: Problem,
-    dynamics: Dynamics,
+    recorder: Recorder,
     steps: int,
     p: P,
     base: Values,
@@ -118,13 +123,12 @@ def equilibrate(
     say: Say,
     progress: Callable[[int], None],
 ) -> Values:
-    """The values with positions and velocities replaced by those after `steps` steps of other dynamics.
+    """The values with positions and velocities replaced by those after `steps` steps of the recorder's dynamics.
 
     Nothing is differentiated: the parameters act on what comes out of it.
     """
     if not steps:
         return base
-    recorder = Recorder(problem, None, dynamics)
     state = recorder.start(p, base, control)
 
     def accepted(segment: Segment, after: State, rows: Any) -> None:
@@ -134,7 +138,7 @@ def equilibrate(
     try:
         end = recorder.run(p, base, key, control, state, plan, accepted, say)
     except NonFiniteError as problem_:
-        raise explain(problem, p, base, key, control, problem_, dynamics) from problem_
+        raise explain(problem, p, base, key, control, problem_, recorder.dynamics) from problem_
     positions = problem.held(p, base, end.positions)
     return {**base, "system.positions": positions, "system.velocities": end.velocities}
 

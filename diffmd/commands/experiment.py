@@ -42,7 +42,7 @@ def check_stop(reporter: Reporter) -> None:
     """Raises Interrupted if the caller wants the command to stop."""
     code = reporter.stop_code()
     if code is not None:
-        raise Interrupted("stopped as asked; --resume goes on from the last checkpoint", code)
+        raise Interrupted("stopped as asked", code)
 
 
 def made_ready(experiment: Experiment, p: P, reporter: Reporter, kept: Path | None = None) -> Ready:
@@ -59,7 +59,7 @@ def made_ready(experiment: Experiment, p: P, reporter: Reporter, kept: Path | No
         if one.equilibration is not None and set(names) <= set(arrays):
             held = {**held, **{key: jnp.asarray(arrays[name]) for name, key in names.items()}}
         elif one.equilibration is not None:
-            dynamics, steps = one.equilibration
+            recorder, steps = one.equilibration
             reporter.start(steps, "steps", "equilibrate" if len(experiment.systems) == 1 else f"equilibrate {one.name}")
 
             def progress(done: int) -> None:
@@ -68,7 +68,7 @@ def made_ready(experiment: Experiment, p: P, reporter: Reporter, kept: Path | No
 
             control = one.control(held, "dynamics.equilibration.integrator.dt")
             held = equilibrate(
-                one.problem, dynamics, steps, p, held, experiment.key, control, reporter.message, progress
+                one.problem, recorder, steps, p, held, experiment.key, control, reporter.message, progress
             )
             reporter.finish()
             arrays |= {name: np.asarray(held[key]) for name, key in names.items()}

@@ -31,6 +31,7 @@ from diffmd.objective import Objective, Problem
 from diffmd.observables.base import Observable, ObservableContext
 from diffmd.parameters import Parameters, Request
 from diffmd.potentials.base import BuildContext, Potential
+from diffmd.simulation import Recorder
 from diffmd.system import System, Values
 from diffmd.units import SYSTEMS
 
@@ -44,7 +45,7 @@ class BuiltSystem:
     Attributes:
         problem: its trajectory and loss.
         values: its held values.
-        equilibration: dynamics of the steps before the run, and how many; None where there are none.
+        equilibration: what runs the steps before the run, and how many; None where there are none.
         bonds: pairs to draw and to write.
         recorded: observables that `output` names.
     """
@@ -53,7 +54,7 @@ class BuiltSystem:
     effective: EffectiveSystem
     problem: Problem
     values: Values
-    equilibration: tuple[Dynamics, int] | None
+    equilibration: tuple[Recorder, int] | None
     bonds: np.ndarray
     recorded: Mapping[str, Observable]
 
@@ -180,7 +181,7 @@ class _System:
             self.effective,
             problem,
             self.values,
-            self._equilibration(dynamics),
+            self._equilibration(problem),
             bonded_pairs(self.potentials.values()),
             recorded,
         )
@@ -228,12 +229,14 @@ class _System:
                 numbers |= {f"{section}.{key}": value for key, value in _built(mover).parameters.items()}
         return {path: jnp.asarray(value, dtype=float) for path, value in numbers.items()}
 
-    def _equilibration(self, dynamics: Dynamics) -> tuple[Dynamics, int] | None:
+    def _equilibration(self, problem: Problem) -> tuple[Recorder, int] | None:
         spec = self.effective.dynamics.equilibration
         if spec is None or not spec.steps:
             return None
-        integrator, thermostat = _built(spec.integrator) or dynamics.integrator, _built(spec.thermostat)
-        return Dynamics(dynamics.forcefield, integrator, thermostat, dynamics.com_every, EQUILIBRATION, 1), spec.steps
+        run = problem.dynamics
+        integrator, thermostat = _built(spec.integrator) or run.integrator, _built(spec.thermostat)
+        dynamics = Dynamics(run.forcefield, integrator, thermostat, run.com_every, EQUILIBRATION, run.stream + 1)
+        return Recorder(problem, None, dynamics), spec.steps
 
     def _term(self, spec: LossTermSpec, context: ObservableContext, number: int) -> LossTerm:
         target: Any = spec.target
