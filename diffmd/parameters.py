@@ -100,6 +100,37 @@ class Parameters:
                 leaves.append(Parameter(path, (*places, *tied), request))
         return Parameters(tuple(leaves))
 
+    def check(self, shapes: Mapping[str, Mapping[str, tuple[int, ...] | None]]) -> None:
+        """Raises ConfigError where a slice selects nothing, a tied number has another shape than what owns it, or two
+        slices name the same number.
+
+        Args:
+            shapes: of each system's values by key; None where it is not known yet.
+        """
+        taken: dict[tuple[str, str], np.ndarray] = {}
+        for leaf in self.leaves:
+            owner: tuple[int, ...] | None = None
+            for number, place in enumerate(leaf.places):
+                shape = shapes[place.system].get(place.key)
+                if shape is None:
+                    continue
+                mark = np.zeros(shape, bool)
+                try:
+                    chosen = mark[... if place.index is None else place.index].shape
+                except IndexError:
+                    chosen = (0,)
+                if 0 in chosen:
+                    raise ConfigError(f"{leaf.path} selects nothing: {place.key} has shape {list(shape)}")
+                owner = chosen if number == 0 else owner
+                if owner is not None and chosen != owner:
+                    raise ConfigError(
+                        f"{place.key} has shape {list(chosen)} and cannot be tied to {leaf.path} of shape {list(owner)}"
+                    )
+                mark[... if place.index is None else place.index] = True
+                if np.any(taken.setdefault((place.system, place.key), np.zeros(shape, bool)) & mark):
+                    raise ConfigError(f"{leaf.path} names numbers that another entry of parameters names, too")
+                taken[place.system, place.key] |= mark
+
     def initial(self, values: Mapping[str, Values]) -> dict[str, Array]:
         """Starting values by path."""
         out = {}

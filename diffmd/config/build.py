@@ -23,6 +23,7 @@ from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec
 from diffmd.config.user_code import load_function
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.march import ListControl, first_block
+from diffmd.errors import ConfigError
 from diffmd.forcefield import ForceField
 from diffmd.io.results import read_weights
 from diffmd.losses import ALL, END, Frames, LossTerm
@@ -121,6 +122,10 @@ def build(loaded: LoadedConfig, *, allow_python: bool = True, extra: tuple[str, 
     for path in extra:
         if path not in known:
             parameters = Parameters.create([*requests, Request(path)], names)
+    try:
+        parameters.check({p.effective.name: {key: value.shape for key, value in p.values.items()} for p in parts})
+    except ConfigError as problem:
+        raise ConfigError(problem.message, "parameters") from problem
     systems = tuple(part.finished(parameters) for part in parts)
     objective = Objective(tuple(one.problem for one in systems), parameters)
     return Experiment(loaded, systems, objective, jax.random.key(config.seed))

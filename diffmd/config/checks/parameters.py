@@ -61,17 +61,23 @@ def parameter_problems(
         except (ConfigError, ValueError) as problem:
             yield ConfigError(problem.message if isinstance(problem, ConfigError) else str(problem), where)
             continue
-        requests.append(request)
+        whole = True
         for place in (place for leaf in leaves for place in leaf.places):
             start = starts[place.system][place.key]
             if start is not None and place.index is not None and not _selects(start.shape, place.index):
+                whole = False
                 yield ConfigError(f"{entry.path} selects nothing: {place.key} has shape {list(start.shape)}", where)
             elif start is not None:
                 chosen = np.asarray(start if place.index is None else start[place.index])
                 yield from _rule_problems(entry, chosen, where)
             yield from _equilibrated(next(one for one in systems if one.name == place.system), place.key, where)
+        requests += [request] if whole else []
     try:
-        Parameters.create(requests, names)
+        shapes = {
+            name: {key: None if value is None else value.shape for key, value in known.items()}
+            for name, known in starts.items()
+        }
+        Parameters.create(requests, names).check(shapes)
     except ConfigError as problem:
         yield ConfigError(problem.message, "parameters")
 
