@@ -87,6 +87,12 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
         (["parameters=[system.atoms.2.mass]"], "parameters.0", "system.atoms"),
         (["parameters=['system.positions[10:12]']"], "parameters.0", "selects nothing"),
         (["parameters=[potentials.lj.epsilon, potentials.*.epsilon]"], "parameters", "twice"),
+        (["parameters=['system.positions[0:3]', 'system.positions[2:4]']"], "parameters", "another entry"),
+        (
+            ["parameters=[{path: 'system.positions[0:2]', tie: ['system.velocities[0:3]']}]"],
+            "parameters",
+            "cannot be tied",
+        ),
         (
             ["parameters=[{path: potentials.lj.sigma.A, tie: [potentials.lj.sigma.C]}]"],
             "parameters.0",
