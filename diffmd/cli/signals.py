@@ -41,7 +41,7 @@ class StopSignals:
         self._code = self._code or EXIT_CODES[signal.Signals(number)]
         if self._count > 1:
             self._unwinding.set()
-            raise Interrupted("stopped at once; the last checkpoint stands, --resume goes on from there", self._code)
+            raise Interrupted("stopped at once", self._code)
 
     def watch(self, pipe: int) -> None:
         """The thread: reads signals from the wakeup pipe until it is closed."""
@@ -53,7 +53,7 @@ class StopSignals:
                 heard += 1
                 if heard == 1:
                     self._code = EXIT_CODES[signal.Signals(number)]
-                    say("stopping after this segment, with a checkpoint; a second Ctrl-C stops at once")
+                    say("stopping after this segment; a second Ctrl-C stops at once")
                 elif heard > 2 or not self._unwinding.wait(GRACE):
                     os._exit(self._code or EXIT_CODES[signal.Signals(number)])
 

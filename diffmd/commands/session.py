@@ -32,6 +32,7 @@ from diffmd.io.values import plain
 
 OUTPUTS = Path("outputs")
 _BUILT_IN = "builtin"
+_RESUMABLE = ("simulate", "gradient", "train", "scan")
 
 
 @final
@@ -86,7 +87,14 @@ class Session:
         """To be called between segments or epochs, after a checkpoint. Raises Interrupted if a signal has arrived."""
         code = self.reporter.stop_code()
         if code is not None:
-            raise Interrupted(f"stopped with a checkpoint in {self.folder}; --resume goes on from it", code)
+            raise Interrupted("stopped with a checkpoint", code)
+
+    @property
+    def way_on(self) -> str:
+        """What to do about a run that was stopped."""
+        if self.command in _RESUMABLE:
+            return f"--resume goes on in {self.folder} from the last checkpoint"
+        return f"{self.command} begins anew, with --overwrite or another --output"
 
     def finish(self, result: CommandResult) -> CommandResult:
         """Records the answer, for `--resume` to give again, and hands it back. Raises OutputError."""
@@ -239,9 +247,13 @@ def _recorded_end(session: Session) -> Iterator[None]:
     try:
         with _located(session.loaded), told(session.folder):
             yield
-    except (Interrupted, KeyboardInterrupt) as problem:
-        _end(session, "interrupted", str(problem) or "interrupted")
+    except KeyboardInterrupt:
+        _end(session, "interrupted", f"interrupted; {session.way_on}")
         raise
+    except Interrupted as problem:
+        sentence = f"{problem}; {session.way_on}"
+        _end(session, "interrupted", sentence)
+        raise Interrupted(sentence, problem.exit_code) from problem
     except ConfigError as problem:
         # What only building the system can tell is still a mistake in the config: the next try finds a free directory.
         if session.resumed or not discard(session.folder, session.run.record):

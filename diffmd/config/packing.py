@@ -27,6 +27,9 @@ _INSERTIONS = 200
 _PUSHES = 3000
 _WORK = 40_000_000
 
+_THIN = 10
+"""Images along one direction beyond which a box is too thin for the distance to be worth a try."""
+
 
 def fraction(count: int, distance: float, volume: float) -> float:
     """Volume fraction of `count` spheres whose diameter is `distance`."""
@@ -55,6 +58,12 @@ def place(
         return rng.random((count, 3)) @ vectors
     volume = abs(float(np.linalg.det(vectors)))
     filled = fraction(count, distance, volume)
+    # The nearest images of two points differ by at most half of each vector.
+    furthest = float(np.linalg.norm(vectors, axis=1).sum() if np.any(np.tril(vectors, -1)) else np.linalg.norm(vectors))
+    if distance > furthest / 2:
+        raise ConfigError(_refusal(count, distance, volume, "no two points of this box are so far apart"), path)
+    if distance > _THIN * float(1 / np.linalg.norm(np.linalg.inv(vectors), axis=0).max()):
+        raise ConfigError(_refusal(count, distance, volume, "the box is far thinner than that"), path)
     # An atom may be nearer to its own images than `distance`; only then are they no packing of spheres.
     if filled > DENSEST and distance <= np.min(np.linalg.norm(vectors, axis=1)):
         raise ConfigError(_refusal(count, distance, volume, "even the densest packing fills 74 %"), path)
@@ -144,7 +153,11 @@ def _push_apart(
     """Moves both atoms of every overlapping pair apart, again and again, until none overlaps or the effort is spent."""
     # Aiming a little further than asked ends the approach in finitely many pushes.
     aim = distance * (1 + 1e-3)
-    for _ in range(int(min(_PUSHES, _WORK // (len(x) * 10) + 50))):
+    filled = fraction(len(x), distance, abs(float(np.linalg.det(vectors))))
+    # Points with their images, times the neighbours that each has.
+    images = float(np.prod(1 + 2 * distance * np.linalg.norm(np.linalg.inv(vectors), axis=0)))
+    work = len(x) * images * 10 * max(1.0, filled)
+    for _ in range(int(min(_PUSHES, _WORK // work + 5 + 45 * (filled < DENSEST)))):
         i, j, d = close_pairs(x, vectors, aim)
         r = np.linalg.norm(d, axis=1)
         if not np.any(r < distance):
