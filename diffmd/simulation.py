@@ -197,6 +197,10 @@ def _culprit(problem: Problem, p: P, base: Values, control: ListControl, state: 
         push[name] = float("inf") if not np.isfinite(size).all() else float(size.max(initial=0))
         if not np.isfinite(size).all():
             lost = ~np.isfinite(size)
+    if not lost.any():
+        # Step by step the last bits differ, and a run on the edge may stay finite: the fastest atom is the one.
+        speed = np.linalg.norm(after.velocities, axis=1)
+        lost = speed == speed.max(initial=0)
     atoms = ", ".join(str(k) for k in np.flatnonzero(lost)[:4])
     more = ", ..." if lost.sum() > 4 else ""
     hardest = f"; pushed hardest by potentials.{max(push, key=lambda name: push[name])}" if push else ""
