@@ -40,17 +40,22 @@ class Box:
         return self.shape != "none"
 
 
+def transform(x: Float[Array, "*n 3"], matrix: Float[Array, "3 3"]) -> Float[Array, "*n 3"]:
+    """x M, row by row. Written out, because a matrix product in single precision may have 10 bits on a GPU."""
+    return x[..., 0, None] * matrix[0] + x[..., 1, None] * matrix[1] + x[..., 2, None] * matrix[2]
+
+
 def inverse(box: Box) -> Float[Array, "3 3"]:
     """H^-1 in closed form (adjugate over determinant); columns are the reciprocal vectors (without 2 pi)."""
     a, b, c = box.vectors
     rows = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)])
-    return (rows / jnp.dot(a, rows[0])).T
+    return (rows / jnp.sum(a * rows[0])).T
 
 
 def volume(box: Box) -> Array:
     """|det H|."""
     a, b, c = box.vectors
-    return jnp.abs(jnp.dot(a, jnp.cross(b, c)))
+    return jnp.abs(jnp.sum(a * jnp.cross(b, c)))
 
 
 def widths(box: Box) -> Float[Array, "3"]:
@@ -60,7 +65,7 @@ def widths(box: Box) -> Float[Array, "3"]:
 
 def fractional(box: Box, positions: Float[Array, "*n 3"]) -> Float[Array, "*n 3"]:
     """s = x H^-1."""
-    return positions @ inverse(box)
+    return transform(positions, inverse(box))
 
 
 def wrap(box: Box, positions: Float[Array, "atoms 3"]) -> Float[Array, "atoms 3"]:
@@ -70,7 +75,7 @@ def wrap(box: Box, positions: Float[Array, "atoms 3"]) -> Float[Array, "atoms 3"
     s = fractional(box, positions)
     s = s - jnp.floor(s)
     # A tiny negative s rounds to exactly 1.
-    return jnp.where(s >= 1, 0, s) @ box.vectors
+    return transform(jnp.where(s >= 1, 0, s), box.vectors)
 
 
 def image_shifts(box: Box, d: Components) -> Components:
@@ -111,7 +116,7 @@ def shortest_displacement(box: Box, xi: Float[Array, "*n 3"], xj: Float[Array, "
     d = displacement(box, xi, xj)
     if box.shape != "triclinic":
         return d
-    shifts = jnp.asarray(list(itertools.product((-1, 0, 1), repeat=3)), d.dtype) @ box.vectors
+    shifts = transform(jnp.asarray(list(itertools.product((-1, 0, 1), repeat=3)), d.dtype), box.vectors)
     images = d[..., None, :] + shifts
     nearest = jnp.argmin(jnp.sum(images**2, axis=-1), axis=-1)
     return jnp.take_along_axis(images, nearest[..., None, None], axis=-2)[..., 0, :]

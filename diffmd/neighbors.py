@@ -36,7 +36,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from diffmd.box import Box, apply_shifts, fractional, image_shifts, inverse, widths
+from diffmd.box import Box, apply_shifts, fractional, image_shifts, inverse, transform, widths
 
 FEW_ATOMS = 150
 """Up to so many atoms all pairs are quicker than lists (measured on a CPU)."""
@@ -213,8 +213,8 @@ def displacement2(neighbors: NeighborList, positions: Float[Array, "atoms 3"], b
     moved = positions - neighbors.reference
     if not box.periodic:
         return jnp.max(jnp.sum(moved * moved, axis=-1))
-    strain = inverse(Box(neighbors.box_reference, box.shape)) @ (box.vectors - neighbors.box_reference)
-    rest = moved - neighbors.reference @ strain
+    strain = transform(inverse(Box(neighbors.box_reference, box.shape)), box.vectors - neighbors.box_reference)
+    rest = moved - transform(neighbors.reference, strain)
     # The Frobenius norm is no less than the spectral one.
     affine = jnp.sqrt(jnp.sum(strain * strain)) * (neighbors.radius / 2)
     return (jnp.sqrt(jnp.max(jnp.sum(rest * rest, axis=-1))) + affine) ** 2

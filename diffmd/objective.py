@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from diffmd.box import Box, BoxShape, inverse, widths
+from diffmd.box import Box, BoxShape, fractional, transform, widths
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import ListControl
@@ -94,7 +94,7 @@ class Problem:
         if self.box_shape != "none" and self.parameters.touches(self.name, "system.box"):
             old, new = self.box(base), self.box(bound)
             # Shifts by x0 H0^-1 (H - H0), so that an unchanged box moves nothing, not even the last bit.
-            moved = base["system.positions"] @ inverse(old) @ (new.vectors - old.vectors)
+            moved = transform(fractional(old, base["system.positions"]), new.vectors - old.vectors)
             bound["system.positions"] = bound["system.positions"] + moved
         return bound
 
@@ -103,12 +103,13 @@ class Problem:
         if self.box_shape == "none" or not self.parameters.touches(self.name, "system.box"):
             return positions
         old, new = self.box(base), self.box(self.parameters.bind(self.name, p, base))
-        return positions + positions @ inverse(new) @ (old.vectors - new.vectors)
+        return positions + transform(fractional(new, positions), old.vectors - new.vectors)
 
     def box(self, values: Values) -> Box:
-        """The box that the values describe."""
+        """The box that the values describe: of box vectors, the lower triangle. The rest is zero and stays so when the
+        box is learnt, since turning all vectors changes nothing."""
         h = values.get("system.box", jnp.ones(3))
-        return Box(jnp.diag(h) if h.ndim == 1 else h, self.box_shape)
+        return Box(jnp.diag(h) if h.ndim == 1 else jnp.tril(h), self.box_shape)
 
     def start(self, p: P, base: Values, plan: NeighborPlan) -> State:
         """The state before the first step, where the plan is known to have room."""
