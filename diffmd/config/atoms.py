@@ -62,7 +62,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
 
     Args:
         folder: where relative paths start.
-        momentum: whether the dynamics conserve total momentum, which takes three degrees of freedom from T.
+        momentum: whether the dynamics conserve or remove total momentum, which takes three degrees of freedom from T.
 
     Raises:
         ConfigError: positions cannot be drawn, or what a file or run brings does not fit the config.

@@ -24,7 +24,8 @@ class Dynamics:
         integrator, thermostat: their numbers are taken from values under `section` (``dynamics`` or
             ``dynamics.equilibration``), so that they can be learnt.
         com_every: centre-of-mass motion is removed every so many steps; 0: never.
-        stream: which random stream the noise comes from, so that equilibration and production draw different numbers.
+        stream: which random stream the noise comes from, so that equilibration, production and
+            different systems draw different numbers.
     """
 
     forcefield: ForceField
