@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from diffmd.spec import METHODS, Spec, quantity
 
@@ -12,10 +14,10 @@ class ReverseSpec(Spec):
     """Reverse mode through the trajectory: one backward pass, whatever the number of parameters."""
 
     method: Literal["reverse"] = "reverse"
-    memory: Literal["auto"] | int = quantity(
+    memory: Literal["auto"] | Annotated[int, Field(gt=0)] = quantity(
         "auto",
         doc="Bytes that stored states may take; beyond it segments are recomputed in the backward pass. "
-        "auto: half of the memory that the device has free.",
+        "auto: half of the memory that the device has.",
         unit="bytes",
     )
 
@@ -33,7 +35,9 @@ class FiniteDifferenceSpec(Spec):
     """Central differences (f(p + h) - f(p - h)) / 2h, each parameter in turn; the step is chosen on a plateau."""
 
     method: Literal["finite-difference", "finite_difference"] = "finite-difference"
-    step: Literal["auto"] | float = quantity(
-        "auto", doc="h relative to max(1, |p|); auto: a sweep of steps, and the middle of its plateau."
+    step: Literal["auto"] | Annotated[float, Field(gt=0)] = quantity(
+        "auto",
+        doc="h relative to the largest number of what is displaced (1 if that is zero); auto: a sweep of steps, and "
+        "the plateau between truncation and rounding.",
     )
     batch: int = quantity(16, doc="How many displaced trajectories run at once.", gt=0)
