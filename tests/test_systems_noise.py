@@ -6,7 +6,8 @@ import numpy as np
 
 from diffmd.config.build import build
 from diffmd.config.loading import load_data
-from diffmd.simulation import Recorder, recording
+from diffmd.dynamics.schedule import legs, segments
+from diffmd.simulation import Recorder
 
 
 def test_two_systems_of_one_size_draw_different_noise(double):
@@ -32,7 +33,7 @@ def test_two_systems_of_one_size_draw_different_noise(double):
     for one in built.systems:
         recorder, control = Recorder(one.problem), one.control(one.values)
         state = recorder.start({}, one.values, control)
-        plan = recording(3, 3, 3)
+        plan = segments(legs(3, []), 3)
         ends.append(
             recorder.run({}, one.values, built.key, control, state, plan, lambda *_: None, lambda _: None).velocities
         )
