@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -178,7 +180,8 @@ def init(
         file = init(destination, example, overwrite)
         others = ", ".join(name for name in example_names() if name != file.stem)
         summary = [f"wrote {file}", f"other examples, by --example: {others}"]
-        return CommandResult({"file": str(file)}, summary, f"diffmd train {file}")
+        command = "train" if "\ntrain:" in file.read_text(encoding="utf-8") else "simulate"
+        return CommandResult({"file": str(file)}, summary, f"diffmd {command} {file}")
 
     run_tool(work, Talk(quiet, as_json, debug))
 
@@ -210,9 +213,14 @@ def validate(
         for warning in result.warnings:
             say_warning(warning)
         answer = {"valid": True, "warnings": list(result.warnings), "config": result.text}
-        return CommandResult(answer, [result.text.rstrip("\n")], f"diffmd simulate {config}")
+        return CommandResult(answer, [result.text.rstrip("\n")], _simulating(config, overrides or ()))
 
     run_tool(work, Talk(quiet, as_json, debug), next_to_stderr=True)
+
+
+def _simulating(config: Path, overrides: Sequence[str]) -> str:
+    """The command that runs what was validated."""
+    return shlex.join(["diffmd", "simulate", str(config), *(word for text in overrides for word in ("-s", text))])
 
 
 def _pair(types: str | None) -> tuple[str, str] | None:

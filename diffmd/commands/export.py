@@ -55,23 +55,31 @@ def export(
     if not (run / rundir.RUN).exists():
         raise ConfigError(f"{run} is not the directory of a diffmd run: it has no {rundir.RUN}")
     if format != "csv":
-        file = _target(destination, f"trajectory.{format}", overwrite)
-        _require(run, rundir.TRAJECTORY, "frames")
-        trajectory = read_trajectory(run / rundir.TRAJECTORY)
-        wanted = range(len(trajectory))[frames or slice(None)]
-        if not wanted:
-            raise ConfigError(f"the trajectory of {run} has {len(trajectory)} frames, and none of those asked for")
-        write_structure(file, _structures(trajectory, wanted), format, trajectory.units)
-        return [file]
-    name = table or _natural_table(run)
-    source, read = _TABLES[name]
-    _require(run, source, name)
-    file = _target(destination, f"{name}.csv", overwrite)
-    columns = {label: values[frames or slice(None)] for label, values in read(run).items()}
+        pairs = _pairs(run, rundir.TRAJECTORY, "frames", destination, f"trajectory.{format}", overwrite)
+        for source, file in pairs:
+            _export_frames(source, file, format, frames)
+    else:
+        name = table or _natural_table(run)
+        source_name, read = _TABLES[name]
+        pairs = _pairs(run, source_name, name, destination, f"{name}.csv", overwrite)
+        for source, file in pairs:
+            _export_table(source, file, read, frames)
+    return [file for _, file in pairs]
+
+
+def _export_frames(source: Path, file: Path, format: Literal["extxyz", "pdb"], frames: slice | None) -> None:
+    trajectory = read_trajectory(source)
+    wanted = range(len(trajectory))[frames or slice(None)]
+    if not wanted:
+        raise ConfigError(f"{source} has {len(trajectory)} frames, and none of those asked for")
+    write_structure(file, _structures(trajectory, wanted), format, trajectory.units)
+
+
+def _export_table(source: Path, file: Path, read: Callable[[Path], Columns], frames: slice | None) -> None:
+    columns = {label: values[frames or slice(None)] for label, values in read(source).items()}
     if not len(next(iter(columns.values()))):
-        raise ConfigError(f"{run / source} has no rows to export" + (" among those asked for" if frames else ""))
+        raise ConfigError(f"{source} has no rows to export" + (" among those asked for" if frames else ""))
     results.write_csv(file, list(columns), list(zip(*columns.values(), strict=True)))
-    return [file]
 
 
 def parse_frames(text: str) -> slice:
@@ -99,9 +107,33 @@ def _target(destination: Path, name: str, overwrite: bool) -> Path:
     return file
 
 
-def _require(run: Path, source: str, name: str) -> None:
+def _pairs(run: Path, source: str, what: str, destination: Path, name: str, overwrite: bool) -> list[tuple[Path, Path]]:
+    """The run's file and where it goes; of a run of several systems one each, with the system's name in both."""
+    endings = _systems(run) if source == rundir.TRAJECTORY else []
+    if endings:
+        folder, name = (destination, name) if destination.is_dir() else (destination.parent, destination.name)
+        return [
+            (run / _named(source, ending), _target(folder / _named(name, ending), name, overwrite))
+            for ending in endings
+        ]
     if not (run / source).exists():
-        raise ConfigError(f"{run} has no {source}, so there are no {name} to export")
+        raise ConfigError(f"{run} has no {source}, so there are no {what} to export")
+    return [(run / source, _target(destination, name, overwrite))]
+
+
+def _systems(run: Path) -> list[str]:
+    """``_water`` of ``trajectory_water.h5md``, of each system where there are several."""
+    stem, first = Path(rundir.TRAJECTORY).stem, Path(rundir.TRAJECTORY_FIRST).stem
+    files = {str(name) for name in rundir.read_run(run).get("files", ()) if (run / str(name)).exists()}
+    before = {_named(rundir.TRAJECTORY_FIRST, name.removeprefix(stem).partition(".")[0]) for name in files}
+    found = sorted(name for name in files - before if name.startswith(f"{stem}_") and name != f"{first}.h5md")
+    return [name.removeprefix(stem).partition(".")[0] for name in found]
+
+
+def _named(file: str, ending: str) -> str:
+    """``x_water.csv`` of ``x.csv``."""
+    stem, dot, extension = file.partition(".")
+    return f"{stem}{ending}{dot}{extension}"
 
 
 def _natural_table(run: Path) -> Table:
@@ -121,16 +153,16 @@ def _structures(trajectory: Trajectory, wanted: range) -> Iterator[Structure]:
             yield Structure(x, v, box, species, topology.masses, topology.charges, step)
 
 
-def _observables(run: Path) -> Columns:
-    trajectory = read_trajectory(run / rundir.TRAJECTORY)
+def _observables(file: Path) -> Columns:
+    trajectory = read_trajectory(file)
     columns: Columns = {"step": trajectory.step, "time": trajectory.time}
     for name, values in trajectory.observables.items():
         columns |= _flat(name, values)
     return columns
 
 
-def _epochs(run: Path) -> Columns:
-    found = training.read_training(run)
+def _epochs(file: Path) -> Columns:
+    found = training.read_training(file.parent)
     columns: Columns = {"epoch": found.epoch, "loss": found.loss, "gradient_norm": found.gradient_norm}
     columns |= _flat("terms", found.terms)
     for group, values in (("parameters", found.parameters), ("gradients", found.gradients)):
@@ -139,8 +171,8 @@ def _epochs(run: Path) -> Columns:
     return columns
 
 
-def _scan(run: Path) -> Columns:
-    found = results.read_scan(run)
+def _scan(file: Path) -> Columns:
+    found = results.read_scan(file.parent)
     return {"value": found.value, "loss": found.loss, **_flat("gradient", found.gradient)}
 
 

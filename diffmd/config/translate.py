@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from diffmd.config.paths import did_you_mean, item, join
 from diffmd.config.yaml_reader import describe
 from diffmd.errors import ConfigError
+from diffmd.spec import NAME
 
 _EXPECTED = {
     "float_type": "a number",
@@ -120,6 +121,9 @@ def _sentence(placed: _Placed, data: Any, known: _Known) -> ConfigError:
     value, context = error["input"], error.get("ctx", {})
     if placed.kind in ("union_tag_invalid", "union_tag_not_found"):
         return _tag(placed, context)
+    if placed.kind == "extra_forbidden" and ":" in placed.keys[-1] and value is None:
+        key, _, meant = placed.keys[-1].partition(":")
+        return ConfigError(f"a colon and its value want a space between them: {key}: {meant}", path)
     if placed.kind == "extra_forbidden":
         names = known.keys(data, placed.keys[:-1])
         return ConfigError(f"unknown key{did_you_mean(placed.keys[-1], names)}", path)
@@ -131,6 +135,8 @@ def _sentence(placed: _Placed, data: Any, known: _Known) -> ConfigError:
         words = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
         return ConfigError(f"is {describe(value)}; write {_either(words)}{_close(value, words)}", path)
     if placed.kind == "string_pattern_mismatch":
+        if context["pattern"] != f"^{NAME}$":
+            return ConfigError(f"is {describe(value)}; write {known.meaning(data, placed.keys)[2:]}", path)
         return ConfigError(
             f"{describe(value)} is not a name: letters, digits, _ and -, beginning with a letter or _", path
         )

@@ -38,6 +38,7 @@ ROOT = "particles/trajectory"
 STEP = f"{ROOT}/position/step"
 TIME = f"{ROOT}/position/time"
 SERIES = "diffmd/series"
+_FURTHEST = np.iinfo(np.int32).max
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +132,8 @@ def wrap(
         images += s >= 1
         near = np.asarray(np.where(outside, 0, s) @ vectors, positions.dtype)
         wrapped = np.where(outside.any(axis=-1, keepdims=True), near, wrapped)
-    return wrapped, images.astype(np.int32)
+    # Of an exploded run, far beyond any file: the last image there is.
+    return wrapped, np.clip(images, -_FURTHEST, _FURTHEST).astype(np.int32)
 
 
 class TrajectoryWriter:
