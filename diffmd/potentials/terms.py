@@ -82,10 +82,13 @@ def term_forces(
 ) -> Float[Array, "atoms 3"]:
     """F = -dU/dx, from each term's dU/dv."""
     v = links(table, positions, box)
-    if isinstance(potential, TermForce):
-        slope = potential.term_gradients(p, v)
-    else:
-        slope = jax.grad(lambda vectors: jnp.sum(potential.term_energies(p, vectors)))(v)
+
+    def energy(p: Parameters, vectors: Array) -> Array:
+        return jnp.sum(potential.term_energies(p, vectors))
+
+    gradients = potential.term_gradients if isinstance(potential, TermForce) else jax.grad(energy, argnums=1)
+    # Of each step the vectors are stored, not the dozens of numbers between them and the slope.
+    slope = jax.checkpoint(gradients, prevent_cse=False)(p, v)
     zero: Any = jnp.zeros_like(slope[:, :1])
     # dU/dx_k = dU/dv_{k-1} - dU/dv_k.
     return table.spread(jnp.concatenate([slope, zero], axis=1) - jnp.concatenate([zero, slope], axis=1))
