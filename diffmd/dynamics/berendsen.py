@@ -30,8 +30,9 @@ class Berendsen(Thermostat):
         """Scaled velocities. dt may not exceed tau."""
         moving = temperature > jnp.finfo(velocities.dtype).tiny
         square = 1 + dt / p["tau"] * (p["temperature"] / jnp.where(moving, temperature, 1) - 1)
-        # dt = tau with T0 = 0 stops every atom; the square root's slope there is left out.
-        warm = moving & (square > 0)
+        # dt = tau with T0 = 0 stops every atom; the square root's slope there is left out. Less than zero, from a T0
+        # or a tau that training made too small, it gives nan, which must be seen.
+        warm = moving & (square != 0)
         scale = jnp.where(moving, jnp.where(warm, jnp.sqrt(jnp.where(warm, square, 1)), 0), 1)
         return velocities * scale
 

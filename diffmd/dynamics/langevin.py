@@ -43,9 +43,10 @@ class Langevin(Integrator):
         dt, m = p["dt"], masses[:, None]
         v = state.velocities + state.forces / m * (dt / 2)
         x = state.positions + v * (dt / 2)
-        # -expm1(-2 gamma dt) is 1 - c^2 without cancellation; the inner where keeps sqrt's slope finite at T = 0.
+        # -expm1(-2 gamma dt) is 1 - c^2 without cancellation; the inner where keeps sqrt's slope finite at T = 0. A
+        # temperature or friction that training made negative gives nan.
         variance = -jnp.expm1(-2 * p["friction"] * dt) * boltzmann * p["temperature"] / m
-        spread = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
+        spread = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
         v = jnp.exp(-p["friction"] * dt) * v + spread * noise()
         x = x + v * (dt / 2)
         forces = force(x, state.box)

@@ -30,8 +30,9 @@ class Rescale(Thermostat):
         """Scaled velocities."""
         moving = temperature > jnp.finfo(velocities.dtype).tiny
         ratio = p["temperature"] / jnp.where(moving, temperature, 1)
-        # T0 = 0 stops every atom; its slope in T0 is infinite, and is left out.
-        warm = moving & (ratio > 0)
+        # T0 = 0 stops every atom; its slope in T0 is infinite, and is left out. A T0 that training made negative must
+        # be seen: it gives nan.
+        warm = moving & (ratio != 0)
         scale = jnp.where(moving, jnp.where(warm, jnp.sqrt(jnp.where(warm, ratio, 1)), 0), 1)
         return velocities * scale
 
