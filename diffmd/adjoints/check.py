@@ -24,6 +24,8 @@ FEW = 6
 """Arrays of up to so many numbers are checked number by number, larger ones along random directions."""
 DIRECTIONS = 2
 _BATCH = 8
+_AMPLIFIED = 1e4
+"""How much of a difference's error a trajectory may make of rounding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,8 +178,10 @@ def _judge(ad: float, fd: Difference, largest: float, tolerance: Tolerance) -> t
         )
         suggestion = "move off the kink: another target, start or seed, or compare: squared"
         return "not_smooth", reason, suggestion
-    if not resolved:
-        reason = f"finite differences agree with each other to {fd.error / scale:.1e} only"
+    # Beside a gradient that chaos blew up any difference looks sharp: it must be sharp by its own measure, too.
+    own = tolerance.resolved * abs(fd.value)
+    if not resolved or fd.error > max(own, _AMPLIFIED * fd.rounding):
+        reason = f"finite differences agree with each other to {fd.error / (abs(fd.value) or scale):.1e} only"
         return "unresolved", reason, "use fewer dynamics.steps: the trajectory may be chaotic; or precision: double"
     reason = f"off by {difference / scale:.1e}, finite differences are sure to {fd.error / scale:.1e}"
     return "disagrees", reason, "report it: the gradient is wrong"

@@ -34,6 +34,7 @@ class Difference:
         central: d(h).
         one_sided: (f(p + h t) - f(p)) / h and (f(p) - f(p - h t)) / h.
         step: the h of the chosen entry.
+        rounding: what rounding alone makes of the difference at that h.
     """
 
     value: float
@@ -42,6 +43,7 @@ class Difference:
     central: Float[np.ndarray, "sweep"]
     one_sided: Float[np.ndarray, "2 sweep"]
     step: float
+    rounding: float
 
 
 class FiniteDifference(Adjoint):
@@ -123,7 +125,13 @@ def _difference(
     if len(steps) == 1:
         spread = abs(float(one_sided[0, 0] - one_sided[1, 0])) / 2
         return Difference(
-            float(central[0]), max(spread, float(rounding[0])), steps, central, one_sided, float(steps[0])
+            float(central[0]),
+            max(spread, float(rounding[0])),
+            steps,
+            central,
+            one_sided,
+            float(steps[0]),
+            float(rounding[0]),
         )
     best, error, at = float("nan"), float("inf"), 0
     column = central
@@ -136,7 +144,7 @@ def _difference(
                 best, error, at = float(column[k]), guess, k + depth
         factor = _RATIO ** (2 * (depth + 1))
         column = (factor * column[1:] - column[:-1]) / (factor - 1)
-    return Difference(best, error, steps, central, one_sided, float(steps[at]))
+    return Difference(best, error, steps, central, one_sided, float(steps[at]), float(rounding[at]))
 
 
 def _plateau(differences: list[Difference]) -> Health:
