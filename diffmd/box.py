@@ -105,7 +105,7 @@ def minimum_image(box: Box, d: Components) -> Components:
     return apply_shifts(box, d, image_shifts(box, d))
 
 
-def displacement(box: Box, xi: Float[Array, "*n 3"], xj: Float[Array, "*n 3"]) -> Float[Array, "*n 3"]:
+def displacement(box: Box, xi: Float[Array, "*#n 3"], xj: Float[Array, "*#n 3"]) -> Float[Array, "*#n 3"]:
     """x_i - x_j under the minimum image."""
     d = xi - xj
     return jnp.stack(minimum_image(box, (d[..., 0], d[..., 1], d[..., 2])), axis=-1)

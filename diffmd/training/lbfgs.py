@@ -165,10 +165,10 @@ class LbfgsSpec(OptimizerSpec):
             direction = _where(rules.inside(u, direction), direction)
             return u, direction, _dot(g, direction), inner
 
-        def move(u: Values, direction: Values, t: float) -> Values:
+        def move(u: Values, direction: Values, t: Array | float) -> Values:
             return rules.to_physical({path: x + jnp.asarray(t, x.dtype) * direction[path] for path, x in u.items()})
 
-        def slope(u: Values, direction: Values, t: float, p: Values, gradients: Values) -> Array:
+        def slope(u: Values, direction: Values, t: Array | float, p: Values, gradients: Values) -> Array:
             reached = {path: x + jnp.asarray(t, x.dtype) * direction[path] for path, x in u.items()}
             moving = _where(rules.inside(reached, direction), direction)
             return _dot(rules.free_gradient(p, gradients), moving)
