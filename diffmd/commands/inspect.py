@@ -26,7 +26,8 @@ def inspect(directories: Sequence[Path]) -> list[Row]:
         finished, wall_s, and the ``error`` it ended with), and as far as the run has them: ``steps`` and ``frames`` of
         the trajectory, ``epochs``, ``loss`` (the last), ``best_loss``, ``best_epoch``, ``parameters`` and ``gradients``
         (path -> value, at the best epoch), ``points`` and ``failed_points`` of a scan, ``passed`` and ``verdicts``
-        (verdict -> rows) of a gradient check; None where there is none. ``problems``: what of it cannot be read, in sentences.
+        (verdict -> rows) of a gradient check; None where there is none. ``problems``: what of it cannot be read, in
+        sentences.
 
     Raises:
         ConfigError: a directory is missing, or no run.

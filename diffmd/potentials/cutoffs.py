@@ -52,7 +52,8 @@ class Cutoff(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class NoCutoff(Cutoff):
-    """u(r) at every distance."""
+    """u(r) at every distance. In a periodic box a pair interacts by its minimum image alone, which in a triclinic box
+    is the nearest image up to half the smallest perpendicular width."""
 
     distance: None = None
     truncated: bool = False

@@ -20,7 +20,7 @@ from diffmd.system import System
 from diffmd.units import Units
 
 
-class _NotRead(Exception):  # noqa: N818 - a signal, not an error
+class _NotRead(Exception):
     """A file would have to be read, or a user's code imported, which a check never does."""
 
 
