@@ -1,0 +1,141 @@
+"""``gradcheck``: each of its verdicts on a case that deserves it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from support.commanded import Listener, request, written
+from support.objectives import FLUID, MOLECULE, changed, ready
+
+from diffmd.adjoints.reverse import Reverse
+from diffmd.commands.builtin_cases import CASES
+from diffmd.commands.gradcheck import gradcheck
+from diffmd.errors import ConfigError
+from diffmd.spec import INTEGRATORS, OBSERVABLES, POTENTIALS, THERMOSTATS
+
+KEYS = {
+    *("case", "parameter", "method", "ad", "fd", "fd_error", "relative_error", "verdict", "reason", "suggestion"),
+}
+BOND = changed(MOLECULE, potentials={"bond": MOLECULE["potentials"]["bond"]}, parameters=["potentials.bond"])
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def test_a_config_that_agrees(tmp_path: Path):
+    result = gradcheck(request(written(tmp_path, BOND), tmp_path / "run"), Listener())
+    assert result.exit_code == 0
+    assert result.answer["passed"] is True
+    assert all(set(row) == KEYS for row in result.answer["rows"])
+    found = {(row["parameter"], row["method"], row["case"]) for row in result.answer["rows"]}
+    keys = ("potentials.bond.r0", "potentials.bond.k")
+    assert found == {(key, method, "small") for key in keys for method in ("reverse", "forward")}
+    assert json.loads((tmp_path / "run" / "gradcheck.json").read_text()) == result.answer
+    assert "train" in result.next_command
+
+
+def test_one_method_and_a_tolerance(tmp_path: Path):
+    config = written(tmp_path, BOND)
+    result = gradcheck(request(config, tmp_path / "run"), Listener(), ("forward",), 1e-3)
+    assert {row["method"] for row in result.answer["rows"]} == {"forward"}
+    with pytest.raises(ConfigError, match="relative tolerance is more than 0"):
+        gradcheck(request(config, tmp_path / "other"), Listener(), (), -1.0)
+    with pytest.raises(ConfigError, match="what the others are checked against"):
+        gradcheck(request(config, tmp_path / "other"), Listener(), ("finite-difference",))
+    with pytest.raises(ConfigError, match="there are reverse, forward"):
+        gradcheck(request(config, tmp_path / "other"), Listener(), ("backward",))
+
+
+def test_a_wrong_gradient_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    right = Reverse.gradient
+
+    def wrong(self, ready, p, say, progress):  # type: ignore[no-untyped-def]
+        result = right(self, ready, p, say, progress)
+        gradients = {path: g * (1 + 1e-4 * path.endswith("r0")) for path, g in result.gradients.items()}
+        gradients["system.atoms.0.charge"] = 1e-3
+        return dataclasses.replace(result, gradients={path: np.asarray(g) for path, g in gradients.items()})
+
+    monkeypatch.setattr(Reverse, "gradient", wrong)
+    config = changed(BOND, parameters=["potentials.bond", "system.atoms.0.charge"])
+    result = gradcheck(request(written(tmp_path, config), tmp_path / "run"), Listener())
+    assert result.exit_code == 4
+    assert result.answer["passed"] is False
+    verdicts = {(row["parameter"], row["method"]): row for row in result.answer["rows"]}
+    bad = verdicts.pop(("potentials.bond.r0", "reverse"))
+    assert bad["verdict"] == "disagrees"
+    assert bad["relative_error"] == pytest.approx(1e-4, rel=1e-2)
+    assert "the gradient is wrong" in bad["suggestion"]
+    # Of what the loss does not depend on, too.
+    assert verdicts.pop(("system.atoms.0.charge", "reverse"))["verdict"] == "disagrees"
+    assert {row["verdict"] for row in verdicts.values()} == {"agrees"}
+
+
+@pytest.mark.usefixtures("double")
+def test_a_pair_that_crosses_a_truncated_cutoff_is_named():
+    # Atoms 0 and 1 fly together, and are 1.5 apart after one step, where the force sets in at once: or not, if the
+    # start is moved by ever so little.
+    pair = changed(
+        FLUID,
+        system={
+            "box": None,
+            "atoms": [{"type": "A", "count": 2, "mass": 1.0}],
+            "positions": {"kind": "inline", "values": [[0, 0, 0], [1.51, 0, 0]]},
+            "velocities": {"kind": "inline", "values": [[0.5, 0, 0], [-0.5, 0, 0]]},
+        },
+        potentials__lj__cutoff={"kind": "truncated", "distance": 1.5},
+        parameters=["system.positions[0,0]"],
+        loss=[{"observable": {"kind": "distance", "pairs": [[0, 1]]}, "target": 1.0}],
+    )
+    (row,) = ready(pair).rows(("reverse",))
+    assert row.verdict == "not_smooth"
+    assert re.fullmatch(r"pair 0-1 crosses the truncated cutoff of potentials.lj at step [12]", row.reason)
+    assert "shifted_force" in row.suggestion
+
+
+@pytest.mark.usefixtures("double")
+def test_a_kink_in_the_loss_is_no_disagreement():
+    plain = ready(changed(BOND, loss=[{"observable": {"kind": "distance", "pairs": [[0, 2]]}, "compare": "none"}]))
+    met = {"observable": {"kind": "distance", "pairs": [[0, 2]]}, "target": plain.loss(), "compare": "absolute"}
+    rows = ready(changed(BOND, loss=[met])).rows(("forward",))
+    assert {row.verdict for row in rows} == {"not_smooth"}
+    assert all("one-sided derivatives differ" in row.reason for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("double")
+def test_chaos_is_not_resolved():
+    hot = changed(
+        FLUID,
+        dynamics__steps=3000,
+        dynamics__integrator__dt=0.005,
+        system__velocities__temperature=3.0,
+        parameters=["potentials.lj.sigma"],
+    )
+    (row,) = ready(hot).rows(("reverse",))
+    assert row.verdict == "unresolved"
+    assert "fewer dynamics.steps" in row.suggestion
+
+
+@pytest.mark.slow
+def test_the_built_in_set_agrees(tmp_path: Path):
+    result = gradcheck(request(None, tmp_path / "run"), Listener())
+    assert result.exit_code == 0, [row for row in result.answer["rows"] if row["verdict"] != "agrees"]
+    assert len(result.answer["rows"]) >= 20
+    assert {row["case"] for row in result.answer["rows"]} == set(CASES)
+
+
+def test_the_built_in_set_names_every_kind():
+    text = json.dumps(dict(CASES))
+    for family in (POTENTIALS, INTEGRATORS, THERMOSTATS, OBSERVABLES):
+        for kind in set(family.members) - {"python"}:
+            assert f'"kind": "{kind}"' in text, kind

@@ -1,0 +1,93 @@
+"""``gradient``: its answer by every method, its file, its warnings, and the Python API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import jax
+import numpy as np
+import pytest
+from support.commanded import Listener, request, written
+from support.objectives import CONFIGS, FLUID, MOLECULE, changed
+
+import diffmd
+from diffmd.commands.gradient import gradient
+from diffmd.errors import ConfigError, Interrupted, NumericalError
+
+THETA = "potentials.angle.theta0"
+
+
+@pytest.fixture(scope="module")
+def reverse(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """The molecule's config, and its gradient by reverse mode."""
+    folder = tmp_path_factory.mktemp("gradient")
+    config = written(folder, changed(MOLECULE, parameters=[THETA, "system.positions"]))
+    return config, gradient(request(config, folder / "run"), Listener()).answer
+
+
+def test_the_answer_and_its_file(reverse: tuple[Path, dict]):
+    config, answer = reverse
+    assert set(answer) == {"loss", "terms", "parameters", "gradients", "health"}
+    assert set(answer["health"]) == {"kind", "norm", "growth_rate", "horizon", "advice"}
+    assert answer["health"]["kind"] == "cotangent"
+    assert answer["parameters"][THETA] == [1.8, 1.9]
+    with h5py.File(config.parent / "run" / "gradients.h5") as file:
+        assert float(file["loss"][()]) == answer["loss"]
+        np.testing.assert_array_equal(file["gradients/potentials/angle/theta0"], answer["gradients"][THETA])
+        assert file["parameters/system/positions"].shape == (4, 3)
+        assert file["health/norm"].shape == file["health/step"].shape == (12,)
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "close"), [("forward", "tangent", 1e-9), ("finite_difference", "plateau", 1e-6)]
+)
+def test_other_methods_agree(method: str, kind: str, close: float, reverse: tuple[Path, dict], tmp_path: Path):
+    config, wanted = reverse
+    answer = gradient(request(config, tmp_path / "run"), Listener(), method).answer
+    assert answer["health"]["kind"] == kind
+    assert answer["loss"] == pytest.approx(wanted["loss"], rel=1e-12)
+    for path, value in wanted["gradients"].items():
+        np.testing.assert_allclose(answer["gradients"][path], value, rtol=close, atol=close * 1e-2)
+
+
+def test_an_unknown_method_names_the_known(reverse: tuple[Path, dict], tmp_path: Path):
+    with pytest.raises(ConfigError, match="there are finite-difference, forward, reverse"):
+        gradient(request(reverse[0], tmp_path / "run"), Listener(), "adjoint")
+
+
+def test_a_stop_and_a_resume(reverse: tuple[Path, dict], tmp_path: Path):
+    config, wanted = reverse
+    with pytest.raises(Interrupted) as stopped:
+        gradient(request(config, tmp_path / "run"), Listener(3, 130))
+    assert stopped.value.exit_code == 130
+    assert gradient(request(config, tmp_path / "run", resume=True), Listener()).answer == wanted
+    assert gradient(request(config, tmp_path / "run", resume=True), Listener()).answer == wanted
+
+
+def test_a_gradient_that_is_exactly_zero_gets_a_warning(tmp_path: Path):
+    far = changed(FLUID, potentials__lj__epsilon=0.0, parameters=["potentials.lj.sigma"], dynamics__steps=2)
+    listener = Listener()
+    gradient(request(written(tmp_path, far), tmp_path / "run"), listener)
+    assert any("potentials.lj.sigma is exactly zero" in text for text in listener.warned)
+
+
+def test_a_truncated_cutoff_warns(tmp_path: Path):
+    bare = changed(FLUID, potentials__lj__cutoff=1.9, dynamics__steps=2)
+    listener = Listener()
+    gradient(request(written(tmp_path, bare), tmp_path / "run"), listener)
+    assert any("cutoff" in text for text in listener.warned)
+
+
+def test_what_is_not_finite_is_explained(tmp_path: Path):
+    wild = ("dynamics.integrator.dt=2.0", "dynamics.steps=100")
+    with pytest.raises(NumericalError, match=r"at step \d+ \(atoms .*potentials.lj"):
+        gradient(request(CONFIGS / "lj_fluid.yaml", tmp_path / "run", *wild), Listener())
+
+
+def test_from_python_nothing_of_jax_is_changed(reverse: tuple[Path, dict], tmp_path: Path):
+    config, wanted = reverse
+    before = dict(jax.config.values)
+    assert diffmd.gradient(config, output=tmp_path / "run") == wanted
+    assert dict(jax.config.values) == before
+    assert not jax.config.jax_enable_x64

@@ -1,0 +1,108 @@
+"""``scan``: a grid with its ends, points that fail, and going on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from support.commanded import Listener, request, same, written
+from support.objectives import CONFIGS, MOLECULE, changed
+
+from diffmd.commands.gradient import gradient
+from diffmd.commands.scan import Grid, scan
+from diffmd.commands.train import train
+from diffmd.errors import ConfigError, Interrupted, NumericalError
+
+R0 = "potentials.bond.r0"
+BOND = changed(MOLECULE, potentials={"bond": MOLECULE["potentials"]["bond"]}, parameters=["potentials.bond.k"])
+OVER = f"{R0}=0.6:0.8:5"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A config, and the answer of an unbroken scan."""
+    folder = tmp_path_factory.mktemp("scan")
+    config = written(folder, BOND)
+    return config, scan(request(config, folder / "run"), Listener(), OVER).answer
+
+
+def test_the_points_are_gradients_at_their_values(whole: tuple[Path, dict], tmp_path: Path):
+    config, answer = whole
+    assert answer["path"] == R0
+    assert [point["value"] for point in answer["points"]] == list(np.linspace(0.6, 0.8, 5))
+    third = answer["points"][2]
+    at = (f"potentials.bond.r0={third['value']!r}", f"parameters=[{R0}]")
+    alone = gradient(request(config, tmp_path / "run", *at), Listener()).answer
+    assert third["loss"] == pytest.approx(alone["loss"], rel=1e-12)
+    assert third["gradient"] == pytest.approx(alone["gradients"][R0], rel=1e-9)
+    with h5py.File(config.parent / "run" / "scan.h5") as file:
+        assert file.attrs["path"] == R0
+        assert list(file["loss"]) == [point["loss"] for point in answer["points"]]
+    with (config.parent / "run" / "scan.csv").open() as file:
+        table = list(csv.reader(file))
+    assert table[0] == ["value", "loss", "gradient"]
+    assert len(table) == 6
+
+
+def test_a_stopped_scan_goes_on(whole: tuple[Path, dict], tmp_path: Path):
+    config, answer = whole
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted) as stopped:
+        scan(request(config, out), Listener(2), OVER)
+    assert stopped.value.exit_code == 143
+    listener = Listener()
+    assert scan(request(config, out, resume=True), listener, OVER).answer == answer
+    assert listener.done == 3
+    same(out / "scan.h5", config.parent / "run" / "scan.h5")
+    with pytest.raises(ConfigError, match="--over was"):
+        scan(request(config, out, resume=True), Listener(), f"{R0}=0.6:0.8:7")
+
+
+def test_points_that_fail_are_null(tmp_path: Path):
+    # Where k is huge, the bonds' steps are too long and the run leaves the finite numbers.
+    config = written(tmp_path, changed(BOND, dynamics__steps=2000))
+    listener = Listener()
+    answer = scan(request(config, tmp_path / "run"), listener, "potentials.bond.k=90:1e7:2").answer
+    good, bad = answer["points"]
+    assert good["loss"] is not None
+    assert (bad["loss"], bad["gradient"]) == (None, None)
+    assert any("left the finite numbers" in text for text in listener.warned)
+    with pytest.raises(NumericalError, match="every point"):
+        scan(request(config, tmp_path / "all"), Listener(), "potentials.bond.k=1e7:2e7:2")
+
+
+def test_what_is_learned_may_be_scanned_beside(whole: tuple[Path, dict], tmp_path: Path):
+    config = written(tmp_path, {**BOND, "train": {"epochs": 2, "optimizer": {"kind": "sgd", "learning_rate": 1.0}}})
+    train(request(config, tmp_path / "fit"), Listener())
+    learned = request(config, tmp_path / "run", parameters=f"{tmp_path / 'fit'}@last")
+    answer = scan(learned, Listener(), OVER).answer
+    assert answer["points"][0]["loss"] != whole[1]["points"][0]["loss"]
+
+
+def test_grids_are_read():
+    grid = Grid.parse("potentials.angle.theta0=3deg:180 deg:60")
+    assert len(grid.values) == 60
+    assert grid.values[[0, -1]] == pytest.approx(np.radians([3, 180]))
+    assert list(Grid.parse("a=0.5:0.7:1").values) == [0.5]
+    for wrong in ("a", "a=1:2", "a=1:2:0", "a=x:2:3", "a=nan:2:3", "a=1:2:99999999"):
+        with pytest.raises(ConfigError, match="--over"):
+            Grid.parse(wrong)
+
+
+@pytest.mark.parametrize("path", ["potentials.bond.r1", "potentials.bond", "system.mass"])
+def test_what_cannot_be_scanned_is_refused(path: str, whole: tuple[Path, dict], tmp_path: Path):
+    with pytest.raises(ConfigError, match=path.replace(".", r"\.")):
+        scan(request(whole[0], tmp_path / "run"), Listener(), f"{path}=0.1:0.2:2")
+
+
+@pytest.mark.slow
+def test_the_signs_of_the_angle(tmp_path: Path):
+    over = "potentials.angle.theta0=3deg:180deg:60"
+    points = scan(request(CONFIGS / "bond_angle.yaml", tmp_path / "run"), Listener(), over).answer["points"]
+    degrees = np.degrees([point["value"] for point in points])
+    slope = np.array([np.nan if point["gradient"] is None else point["gradient"] for point in points])
+    assert (slope[degrees < 87.5] < 0).all()
+    assert (slope[(degrees > 95.5) & (degrees < 171.5)] > 0).all()
