@@ -35,7 +35,11 @@ class NeighborsSpec(Spec):
 
 
 class EquilibrationSpec(Spec):
-    """Steps run before the trajectory starts; not recorded, not differentiated."""
+    """Steps run before the trajectory starts; not recorded, not differentiated.
+
+    `train` equilibrates with the starting parameters (unless `each_epoch`), and the best.yaml that it leaves does so
+    with the learned ones: its loss need not be the best loss to the digit.
+    """
 
     steps: int = quantity(doc="How many steps.", unit="steps", ge=0, le=10_000_000_000)
     integrator: IntegratorSpec | None = quantity(None, doc="Integrator of these steps; null: the run's own.")
