@@ -50,10 +50,11 @@ Over = Annotated[
 ]
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         render.out(f"diffmd {diffmd.__version__}")
         raise typer.Exit()
+    return wanted
 
 
 @app.callback()

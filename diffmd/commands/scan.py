@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,12 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from diffmd.commands.experiment import adjoint_of, copied, differentiated, made_ready, starting_parameters
+from diffmd.commands.facts import Facts
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
+from diffmd.config.limits import limit_of
 from diffmd.config.schema import Config
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.io import checkpoint
@@ -24,6 +27,7 @@ from diffmd.io.results import Scan, write_scan
 from diffmd.io.rundir import CHECKPOINT, EQUILIBRATED
 from diffmd.io.values import plain
 from diffmd.spec import parse_angle
+from diffmd.units import REDUCED
 
 _GRID = re.compile(r"(?P<path>[^=]+)=(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
 _MOST = 1_000_000
@@ -72,6 +76,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         experiment = build(session.loaded_config, allow_python=request.allow_python, extra=(grid.path,))
         start = starting_parameters(experiment, session.learned)
         path = _scanned(experiment, grid)
+        _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
         ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED)
         adjoint = adjoint_of(session.config.gradient, experiment)
         shape = np.shape(start[path])
@@ -107,6 +112,16 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
 def _require(config: Config, grid: Grid) -> None:
     entry = [grid.path] if not config.parameters else list(config.parameters)
     require_loss(config.model_copy(update={"parameters": entry}))
+
+
+def _check_values(grid: Grid, data: Mapping[str, Any], dimensions: int, over: str) -> None:
+    """Raises ConfigError where the config could not have a value of the grid."""
+    refusal = limit_of(data, grid.path, dimensions).refusal(grid.values)
+    if refusal:
+        raise ConfigError(f"--over {over}: {grid.path} {refusal}")
+    furthest = float(grid.values[np.argmax(np.abs(grid.values))])
+    if Facts(data, REDUCED).dimension(grid.path) == "angle" and abs(furthest) > 2 * np.pi:
+        raise ConfigError(f"--over {over}: angles are radians; did you mean {furthest:g}deg?")
 
 
 def _scanned(experiment: Experiment, grid: Grid) -> str:

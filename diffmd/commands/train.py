@@ -25,11 +25,12 @@ from diffmd.commands.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.learned import with_learned
+from diffmd.config.limits import limit_of
 from diffmd.config.sections.train import TrainSpec
 from diffmd.config.writing import write_text as yaml_text
 from diffmd.config.yaml_reader import read_file
 from diffmd.dynamics.march import ListControl
-from diffmd.errors import ConfigError
+from diffmd.errors import ConfigError, NumericalError
 from diffmd.io import checkpoint
 from diffmd.io.files import renaming, write_text
 from diffmd.io.results import WEIGHTS, write_weights
@@ -86,6 +87,8 @@ class _Training:
         self.optimizer: Optimizer = spec.optimizer.optimizer(rules_of(experiment), spec.clip)
         self.adjoint = adjoint_of(session.config.gradient, experiment)
         self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED)
+        data = session.loaded_config.data
+        self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
         self.warned: set[str] = set()
         self.losses: list[float] = []
         stems = ("trajectory", "trajectory_first")
@@ -106,6 +109,7 @@ class _Training:
         reporter = self.session.reporter
         reporter.start(max(self.spec.epochs - progress.epoch, 0), "epochs", "train")
         with log:
+            self._check_limits(progress)
             while progress.epoch < self.spec.epochs and not self._patience_over(progress):
                 if self._each_epoch:
                     self.ready = made_ready(self.experiment, progress.p, QuietReporter(reporter))
@@ -114,6 +118,7 @@ class _Training:
                 self.losses.append(row.result.loss)
                 log.append(_logged(row))
                 self._save(progress)
+                self._check_limits(progress)
                 reporter.advance(1, f"loss {row.result.loss:.6g}")
                 if progress.epoch < self.spec.epochs:
                     self.session.check_stop()
@@ -149,6 +154,8 @@ class _Training:
             "output": str(folder),
         }
         lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}"]
+        if not progress.best_epoch:
+            lines = ["0 epochs: nothing was learned"]
         for path, value in progress.best_p.items():
             if np.size(value) == 1:
                 lines.append(f"{path}: {_one(self.start[path])} -> {_one(value)}")
@@ -184,6 +191,17 @@ class _Training:
     def _save(self, progress: Progress) -> None:
         lists = {name: control.to_json() for name, control in self.ready.controls.items()}
         checkpoint.save(self._checkpoint, progress.to_arrays(), {"lists": lists})
+
+    def _check_limits(self, progress: Progress) -> None:
+        """Raises NumericalError where an update left what the config may say, such as a mass below zero."""
+        for path, value in progress.p.items():
+            refusal = self.limits[path].refusal(np.asarray(value))
+            if refusal:
+                raise NumericalError(
+                    f"after epoch {progress.epoch} {path} {refusal}: give it `transform: positive` or `lower` under "
+                    "`parameters`, or take a smaller learning rate; "
+                    f"--parameters {self.session.folder}@best starts from the best so far"
+                )
 
     def _warn(self, result: Gradient) -> None:
         for warning in zero_gradients(result):

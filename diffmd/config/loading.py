@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> LoadedConfig:
     return load_data(data, Source(str(path), document.marks, given), path.parent)
 
 
-def load_data(data: Mapping[str, Any], source: Source | None = None, folder: Path | None = None) -> LoadedConfig:
+def load_data(data: Any, source: Source | None = None, folder: Path | None = None) -> LoadedConfig:
     """Checks a config given as plain data, such as one made in Python. Raises ConfigError as `load` does."""
     source = source or Source("config", {}, {})
     folder = folder or Path.cwd()

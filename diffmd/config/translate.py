@@ -33,7 +33,7 @@ _EXPECTED = {
 
 def translate(problem: ValidationError, data: Any, model: type[BaseModel]) -> list[ConfigError]:
     """One ConfigError for each thing that is wrong with `data`, which `model` refused."""
-    known = _Known(model)
+    known = Known(model)
     placed = [_Placed(error, data) for error in problem.errors(include_url=False)]
     errors = []
     for group in _by_union(placed):
@@ -93,7 +93,7 @@ def _by_union(placed: Iterable[_Placed]) -> Iterator[list[_Placed]]:
     return iter(groups.values())
 
 
-def _say(group: Sequence[_Placed], data: Any, known: _Known) -> list[ConfigError]:
+def _say(group: Sequence[_Placed], data: Any, known: Known) -> list[ConfigError]:
     if len(group) == 1 or group[0].union_at is None:
         return [_sentence(error, data, known) for error in group]
     fitting = [error for error in group if not error.mismatch]
@@ -116,7 +116,7 @@ def _either(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _sentence(placed: _Placed, data: Any, known: _Known) -> ConfigError:
+def _sentence(placed: _Placed, data: Any, known: Known) -> ConfigError:
     error, path = placed.error, placed.path
     value, context = error["input"], error.get("ctx", {})
     if placed.kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -190,7 +190,7 @@ def _number_hint(value: Any) -> str:
     return ""
 
 
-class _Known:
+class Known:
     """What the schema knows at a path, from its JSON schema."""
 
     def __init__(self, model: type[BaseModel]) -> None:
@@ -199,18 +199,19 @@ class _Known:
 
     def keys(self, data: Any, path: Sequence[str]) -> set[str]:
         """The keys that a mapping at `path` may have."""
-        return {key for node in self._nodes(data, path) for key in node.get("properties", {})}
+        return {key for node in self.nodes(data, path) for key in node.get("properties", {})}
 
     def meaning(self, data: Any, path: Sequence[str]) -> str:
         """``: Mass of each atom (mass)``, from the field's description and unit."""
-        for node in self._nodes(data, path[:-1]):
+        for node in self.nodes(data, path[:-1]):
             field = node.get("properties", {}).get(path[-1], {})
             if "description" in field:
                 unit = field.get("unit", "1")
                 return f": {field['description'].rstrip('., ')}" + (f" [{unit}]" if unit != "1" else "")
         return ""
 
-    def _nodes(self, data: Any, path: Sequence[str]) -> list[dict[str, Any]]:
+    def nodes(self, data: Any, path: Sequence[str]) -> list[dict[str, Any]]:
+        """The schemas at a path. Raises KeyError where the data have nothing there."""
         if self.schema is None:
             self.schema = self.model.model_json_schema()
         nodes = self._members(self.schema, data)

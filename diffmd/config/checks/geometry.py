@@ -15,6 +15,7 @@ from diffmd.errors import ConfigError
 from diffmd.potentials.base import EnergyPotential, PairPotential, Potential
 
 TOLERANCE = 1e-9
+_SMALLEST = 1e-30
 _BRINGS_BOX = ("file", "lattice")
 
 
@@ -59,6 +60,9 @@ def check_box(box: Sequence[object], path: str) -> Float[np.ndarray, "3 3"]:
             has the reduced equivalent.
     """
     vectors = np.asarray(box, dtype=float)
+    for edge in vectors if vectors.ndim == 1 else np.abs(vectors).max(axis=1):
+        if not _SMALLEST < edge < 1 / _SMALLEST:
+            raise ConfigError(f"has an edge of {edge:g}; its volume would be no number", path)
     if vectors.ndim == 1:
         return np.diag(vectors)
     if not np.isfinite(vectors).all() or abs(np.linalg.det(vectors)) <= 1e-12 * np.abs(vectors).max() ** 3:
