@@ -15,8 +15,8 @@ from diffmd.config.yaml_reader import read_text
 
 WIDTH = 110
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./*-]*(?: [A-Za-z0-9_./*-]+)*")
-_RESERVED = re.compile(r"null|true|false|yes|no|on|off|y|n", re.IGNORECASE)
-"""Words that this reader or another one would not take for text."""
+_RESERVED = re.compile(r"null|true|false|yes|no|on|off|y|n|\.\.\.", re.IGNORECASE)
+"""Words that this reader or another one would not take for text; dots alone end a document."""
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
