@@ -37,8 +37,12 @@ class Restart:
 
 
 def segment_length(one: BuiltSystem, control: ListControl, every: int) -> int:
-    """Steps of a segment of a run that begins with `control` and records every `every`-th step."""
-    return max(every, one.problem.longest(control.plan) // every * every)
+    """Steps of a segment of a run that begins with `control` and records every `every`-th step.
+
+    Frames further apart are reached in several: checkpoints, progress and Ctrl-C wait for no frame.
+    """
+    longest = one.problem.longest(control.plan)
+    return longest // every * every if every <= longest else longest
 
 
 def trajectory_name(experiment: Experiment, one: BuiltSystem, stem: str = "trajectory") -> str:
