@@ -27,6 +27,9 @@ ANGSTROM = 0.1
 ANGSTROM_PER_FS = 100.0
 """In nm/ps."""
 
+_PDB_Z = 54
+"""The last column of a PDB atom's z."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
@@ -100,6 +103,12 @@ def _of_xyz(path: Path, frame: int, units: Units) -> Structure:
 def _of_pdb(path: Path, frame: int, units: Units) -> Structure:
     from ase.io.proteindatabank import read_proteindatabank
 
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.startswith(("ATOM", "HETATM")) and len(line.rstrip()) < _PDB_Z:
+                raise ConfigError(
+                    f"{path} is damaged or truncated: line {number} ends before the atom's coordinates do"
+                )
     images = _through_ase(lambda: read_proteindatabank(path, index=slice(None)), path)
     # ASE makes an empty frame of END after ENDMDL, and gives CRYST1 to the first model alone.
     images = [image for image in images if len(image)]

@@ -103,6 +103,27 @@ def test_a_step_that_is_far_too_long(run, tmp_path):
         assert len(file["particles/trajectory/position/step"]) >= 1
 
 
+def test_a_pdb_cut_within_a_coordinate(run, tmp_path):
+    line = "ATOM      1  A   HOH A   1       1.000   1.000   1.000  1.00  0.00           O"
+    (tmp_path / "cut.pdb").write_text(f"{line}\n{line[:50]}\n")
+    place = f"system.positions={{kind: file, path: {tmp_path / 'cut.pdb'}}}"
+    code, _, err = run("simulate", LJ, *TWO, "-s", place, "-o", tmp_path / "r")
+    assert code == 2
+    assert "line 2 ends before the atom's coordinates do" in err
+
+
+def test_sparse_frames_keep_checkpoints(run, tmp_path):
+    arguments = ("simulate", LJ, "-s", "output.every=2500", "-o", tmp_path / "r", "-q")
+    assert run(*arguments, "-s", "dynamics.steps=3000")[0] == 0
+    with h5py.File(tmp_path / "r/checkpoints/checkpoint.h5") as file:
+        assert file["arrays/step"][()] == 2000
+    assert run(*arguments, "-s", "dynamics.steps=5500", "--resume")[0] == 0
+    assert run(*arguments[:4], "-o", tmp_path / "whole", "-q", "-s", "dynamics.steps=5500")[0] == 0
+    with h5py.File(tmp_path / "r/trajectory.h5md") as one, h5py.File(tmp_path / "whole/trajectory.h5md") as other:
+        for name in ("position/step", "position/value", "velocity/value"):
+            assert (one[f"particles/trajectory/{name}"][:] == other[f"particles/trajectory/{name}"][:]).all()
+
+
 @pytest.mark.parametrize("command", ["simulate", "gradient"])
 @pytest.mark.parametrize(
     ("body", "sentence"),
