@@ -59,9 +59,9 @@ def gradcheck(
         write_gradcheck(session.folder, answer)
         agree = sum(row.verdict == "agrees" for row in rows)
         lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
-        following = (
-            f"diffmd train {request.config}" if passed and request.config else f"diffmd inspect {session.folder}"
-        )
+        following = f"diffmd inspect {session.folder}"
+        if passed and session.loaded is not None:
+            following = f"diffmd {'gradient' if session.config.train is None else 'train'} {request.config}"
         return session.finish(CommandResult(answer, lines, following, 0 if passed else 4))
 
 
