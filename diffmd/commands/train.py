@@ -106,29 +106,47 @@ class _Training:
     def train(self) -> Progress:
         """The epochs that are still to do."""
         progress, log = self._begin()
+        self._reached = progress
         reporter = self.session.reporter
         reporter.start(max(self.spec.epochs - progress.epoch, 0), "epochs", "train")
         with log:
-            self._check_limits(progress)
-            while progress.epoch < self.spec.epochs and not self._patience_over(progress):
-                if self._each_epoch:
-                    self.ready = made_ready(self.experiment, progress.p, QuietReporter(reporter))
-                progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
-                self._warn(row.result)
-                self.losses.append(row.result.loss)
-                log.append(_logged(row))
-                self._save(progress)
+            try:
                 self._check_limits(progress)
-                reporter.advance(1, f"loss {row.result.loss:.6g}")
-                if progress.epoch < self.spec.epochs:
-                    self.session.check_stop()
+                while progress.epoch < self.spec.epochs and not self._patience_over(progress):
+                    progress = self._epoch(progress, log)
+            except NumericalError:
+                # What was learned before the training left its bounds is not lost with it.
+                if self._reached.best_epoch:
+                    self.learned_files(self._reached)
+                raise
         reporter.finish()
         if progress.epoch < self.spec.epochs:
             reporter.message(f"stopped after epoch {progress.epoch}: no better loss for {self.spec.patience} epochs")
         return progress
 
+    def _epoch(self, progress: Progress, log: TrainingLog) -> Progress:
+        """One epoch, its record and its checkpoint."""
+        if self._each_epoch:
+            self.ready = made_ready(self.experiment, progress.p, QuietReporter(self.session.reporter))
+        progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
+        self._reached = progress
+        self._warn(row.result)
+        self.losses.append(row.result.loss)
+        log.append(_logged(row))
+        self._save(progress)
+        self._check_limits(progress)
+        self.session.reporter.advance(1, f"loss {row.result.loss:.6g}")
+        if progress.epoch < self.spec.epochs:
+            self.session.check_stop()
+        return progress
+
     def last_files(self, progress: Progress) -> None:
-        """best.yaml, final.yaml, their weights, and the trajectory with the best parameters: the "after"."""
+        """The learned configs, and the trajectory with the best parameters: the "after"."""
+        self.learned_files(progress)
+        self._trajectories("trajectory", progress.best_p, keep=False)
+
+    def learned_files(self, progress: Progress) -> None:
+        """best.yaml, final.yaml and their weights."""
         folder = self.session.folder
         data = read_file(folder / CONFIG).data
         written: list[str] = []
@@ -139,7 +157,6 @@ class _Training:
             for weights, leaves in learned.weights.items():
                 write_weights(folder / weights, leaves)
             write_text(folder / name, yaml_text(learned.data))
-        self._trajectories("trajectory", progress.best_p, keep=False)
 
     def result(self, progress: Progress) -> CommandResult:
         """The answer."""
