@@ -127,4 +127,4 @@ def _lines(axes: Axes, epoch: np.ndarray, values: Mapping[str, np.ndarray], grou
 
 def _spans_decades(loss: np.ndarray) -> bool:
     finite = loss[np.isfinite(loss)]
-    return len(finite) > 1 and finite.min() > 0 and finite.max() > 20 * finite.min()
+    return bool(len(finite) > 1 and finite.min() > 0 and finite.max() > 20 * finite.min())

@@ -14,7 +14,7 @@ import typer
 
 from diffmd.cli.execute import Talk, run_tool
 from diffmd.commands.request import CommandResult
-from diffmd.errors import ConfigError, GradcheckFailed, Interrupted, NumericalError, OutputError
+from diffmd.errors import ConfigError, Interrupted, NumericalError, OutputError
 
 PLAIN = Talk(quiet=False, json=False, debug=False)
 
@@ -37,7 +37,6 @@ def code_of(work: Callable[[], CommandResult], talk: Talk = PLAIN) -> int:
     [
         (ConfigError("must be positive", "dynamics.steps"), 2, "error: dynamics.steps: must be positive"),
         (NumericalError("not finite at step 7"), 3, "error: not finite at step 7"),
-        (GradcheckFailed("2 rows disagree"), 4, "error: 2 rows disagree"),
         (OutputError("the disk is full"), 5, "error: the disk is full"),
         (Interrupted("stopped at step 10", 130), 130, "stopped at step 10"),
         (Interrupted("stopped at step 10", 143), 143, "stopped at step 10"),
