@@ -23,7 +23,9 @@ def prepare(device: str) -> None:
     """Sets up this process for computing on `device` (auto, cpu, gpu); imports JAX."""
     # XLA logs kilobytes of "machine features" as errors for each program it loads from the cache, on the very machine
     # that compiled it (+prefer-no-gather is a choice of the compiler, no feature). Real errors come as exceptions.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A level of 1 is what JAX itself leaves in the environment of a Python program that starts diffmd.
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if device == "cpu":
         # Otherwise JAX would take most of a GPU's memory although it stays idle.
         os.environ["JAX_PLATFORMS"] = "cpu"
