@@ -66,12 +66,26 @@ class Dynamics:
         new = self.integrator.step(p, state, masses, self.system.units.boltzmann, force, noise)
         velocities = new.velocities
         if self.thermostat is not None:
-            temperature = self.temperature(masses, velocities)
-            velocities = self.thermostat.apply(self.numbers(values, "thermostat"), velocities, temperature, p["dt"])
+            velocities = self._thermostatted(values, masses, velocities, p["dt"])
         if self.com_every:
             drift = jnp.sum(masses[:, None] * velocities, axis=0) / jnp.sum(masses)
             velocities = velocities - jnp.where(new.step % self.com_every == 0, drift, 0)
         return dataclasses.replace(new, velocities=velocities)
+
+    def _thermostatted(
+        self, values: Values, masses: Float[Array, "atoms"], velocities: Float[Array, "atoms 3"], dt: Array
+    ) -> Float[Array, "atoms 3"]:
+        """Velocities after the thermostat."""
+        thermostat = self.thermostat
+        assert thermostat is not None
+
+        def apply(numbers: Mapping[str, Array], v: Float[Array, "atoms 3"], m: Float[Array, "atoms"], dt: Array) -> Array:
+            return thermostat.apply(numbers, v, self.temperature(m, v), dt)
+
+        # Of each step the velocities are stored, and the handful of scalars made of them are not: on a CPU, storing a
+        # scalar takes as long as storing an array of a small system.
+        numbers = dict(self.numbers(values, "thermostat"))
+        return jax.checkpoint(apply, prevent_cse=False)(numbers, velocities, masses, dt)
 
     def temperature(self, masses: Float[Array, "atoms"], velocities: Float[Array, "atoms 3"]) -> Float[Array, ""]:
         """T = 2 E_kin / (n_f k_B)."""
