@@ -79,7 +79,9 @@ class Dynamics:
         thermostat = self.thermostat
         assert thermostat is not None
 
-        def apply(numbers: Mapping[str, Array], v: Float[Array, "atoms 3"], m: Float[Array, "atoms"], dt: Array) -> Array:
+        def apply(
+            numbers: Mapping[str, Array], v: Float[Array, "atoms 3"], m: Float[Array, "atoms"], dt: Array
+        ) -> Array:
             return thermostat.apply(numbers, v, self.temperature(m, v), dt)
 
         # Of each step the velocities are stored, and the handful of scalars made of them are not: on a CPU, storing a
