@@ -27,7 +27,9 @@ ONE = {"default": {key: key for key in SHAPES}}
 )
 def test_shapes_that_do_not_fit_are_refused(requests: list[Request], words: str):
     with pytest.raises(ConfigError, match=words):
-        Parameters.create(requests, ONE).check({"default": SHAPES})
+        parameters = Parameters.create(requests, ONE)
+    parameters.check({"default": SHAPES})
+    assert [len(leaf.places) for leaf in parameters.leaves] == [1, 1, 3]
 
 
 def test_slices_beside_each_other_and_ties_of_one_shape_pass():

@@ -9,7 +9,7 @@ import pytest
 from damageable import MINIMAL, Said
 
 from diffmd.config.checks import require_loss, warnings
-from diffmd.config.loading import LoadedConfig
+from diffmd.config.loading import LoadedConfig, load_data
 from diffmd.errors import ConfigError
 
 Minimal = Callable[..., LoadedConfig]
@@ -137,7 +137,8 @@ def test_refused(said: Said, overrides: list[str], path: str, words: str) -> Non
     ],
 )
 def test_taken(minimal: Minimal, overrides: list[str]) -> None:
-    minimal(*overrides)
+    loaded = minimal(*overrides)
+    assert load_data(loaded.data, folder=loaded.folder).data == loaded.data
 
 
 def test_targets_in_files(said: Said, minimal: Minimal, write: Callable[[str], Path]) -> None:
@@ -176,4 +177,5 @@ def test_atoms_that_only_a_file_knows_are_left_to_the_run(minimal: Minimal, writ
     structure = write(MINIMAL).parent / "a.xyz"
     structure.write_text("1\n\nAr 0 0 0\n")
     positions = f"system.positions={{kind: file, path: {structure}}}"
-    minimal(positions, "system.atoms=[]", "parameters=[system.atoms.0.mass, potentials.lj.sigma.Ar]")
+    loaded = minimal(positions, "system.atoms=[]", "parameters=[system.atoms.0.mass, potentials.lj.sigma.Ar]")
+    assert loaded.data["system"]["atoms"] == []

@@ -32,4 +32,4 @@ def test_the_potential_energy_is_computed_only_when_asked_for(make, frame):
         raise AssertionError
 
     for kind in ("kinetic_energy", "temperature"):
-        make({"kind": kind}, "AA").measure(frame(np.zeros((2, 3)), potential_energy=costly))
+        assert np.isfinite(make({"kind": kind}, "AA").measure(frame(np.zeros((2, 3)), potential_energy=costly)))
