@@ -13,7 +13,7 @@ from diffmd.box import Box
 from diffmd.neighbors import AllPairs, NeighborList
 from diffmd.potentials.base import EnergyPotential, PairPotential, Potential, TermForce, TermPotential
 from diffmd.potentials.sweep import Mode, PairSweep, Sweep, Tables
-from diffmd.potentials.terms import TermTable, term_energy, term_forces
+from diffmd.potentials.terms import TermTable, term_energy, term_forces, term_virial
 from diffmd.system import System, Values
 
 Neighbors = AllPairs | NeighborList
@@ -101,6 +101,25 @@ class ForceField:
         """U of each potential by name (a sweep each; for reports)."""
         return {name: self.only(name).energy(values, positions, box, neighbors) for name in self.potentials}
 
+    def virial(
+        self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors
+    ) -> Float[Array, "3 3"]:
+        """W = -dU/d(strain): positions and box vectors become x + x e, and W_ab = -dU/d(e_ab). For pairs this is the
+        sum of d_a f_b, so that the pressure is (2 E_kin + tr W) / (3 V)."""
+        total = jnp.zeros((3, 3), positions.dtype)
+        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
+        if pairs:
+            swept = self.sweep(values, positions, box, neighbors, pairs, ("virial",)).virial
+            assert swept is not None
+            total = total + swept
+        for name, potential in self.potentials.items():
+            p = self.parameters(values, name)
+            if isinstance(potential, (TermPotential, TermForce)):
+                total = total + term_virial(potential, self.tables[name], p, positions, box)
+            elif isinstance(potential, EnergyPotential):
+                total = total - _strain_derivative(potential, p, positions, box, neighbors)
+        return total
+
     def only(self, name: str) -> ForceField:
         """The force field with one potential alone."""
         return ForceField.create(self.system, {name: self.potentials[name]}, self.mode)
@@ -141,3 +160,19 @@ class ForceField:
             return term_energy(potential, self.tables[name], p, positions, box)
         assert isinstance(potential, EnergyPotential)
         return potential.energy(p, positions, box, neighbors)
+
+
+def _strain_derivative(
+    potential: EnergyPotential,
+    p: Mapping[str, Array],
+    positions: Float[Array, "atoms 3"],
+    box: Box,
+    neighbors: Neighbors,
+) -> Float[Array, "3 3"]:
+    """dU/d(strain) of an energy, by automatic differentiation."""
+
+    def strained(strain: Float[Array, "3 3"]) -> Float[Array, ""]:
+        moved = dataclasses.replace(box, vectors=box.vectors + box.vectors @ strain) if box.periodic else box
+        return potential.energy(p, positions + positions @ strain, moved, neighbors)
+
+    return jax.grad(strained)(jnp.zeros((3, 3), positions.dtype))

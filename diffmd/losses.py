@@ -4,17 +4,31 @@ A term measures an observable at frames f of a run of n steps, giving rows x_f, 
 
     weight * mean over elements of compare(reduce(x), target)
 
-========  ========================================    ========  ===================================================
-reduce    y                                           compare   c(y, t)
-========  ========================================    ========  ===================================================
-mean      (1/F) sum_f x_f                             absolute  |y - t|
-none      every x_f (each compared, then averaged)    squared   (y - t)^2
-variance  (1/F) sum_f (x_f - mean)^2                  relative  ((y - t) / t)^2
-max       max over f of x_f, by element               huber     (y - t)^2 / 2 up to |y - t| = 1, then |y - t| - 1/2
-                                                      none      y
-========  ========================================    ========  ===================================================
+===========  ==========================================================================================================
+reduce       y
+===========  ==========================================================================================================
+mean         (1/F) sum_f x_f
+none         every x_f (each compared, then averaged)
+variance     (1/F) sum_f (x_f - mean)^2
+max          max over f of x_f, by element
+correlation  C_k = 1/(F - k) sum_f (x_f - mean)(x_{f+k} - mean), by element, for lags of k = 0 ... `lags` - 1 frames
+===========  ==========================================================================================================
 
-The loss is the sum of the terms. Everything here is a pure function of the rows.
+=================  ====================================================================================================
+compare            c(y, t)
+=================  ====================================================================================================
+absolute           |y - t|
+squared            (y - t)^2
+relative           ((y - t) / t)^2
+huber              (y - t)^2 / 2 up to |y - t| = 1, then |y - t| - 1/2
+log1p              ln(1 + |y - t|)
+kullback_leibler   D(t || y) = sum_k t_k ln(t_k / y_k) over the last axis, both first raised by 1e-6 of their mean and
+                   divided by their sum; at least zero, and zero only where the shapes are equal
+none               y
+=================  ====================================================================================================
+
+The loss is the sum of the terms. A `SeriesObservable` makes its value of all rows itself, in place of the reduction.
+Everything here is a pure function of the rows.
 """
 
 from __future__ import annotations
@@ -28,10 +42,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Observable
+from diffmd.observables.base import Observable, SeriesObservable
 
-Reduce = Literal["mean", "none", "variance", "max"]
-Compare = Literal["absolute", "squared", "relative", "huber", "none"]
+Reduce = Literal["mean", "none", "variance", "max", "correlation"]
+Compare = Literal["absolute", "squared", "relative", "huber", "log1p", "kullback_leibler", "none"]
+Rows = Array | Mapping[str, Array]
+"""What an observable gave at each frame: an array, or the arrays that a series observable keeps, frames first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,22 +73,24 @@ class LossTerm:
         observable: what is measured.
         frames: when.
         reduce, compare: as above.
+        lags: of a correlation; None: half of the frames.
         target: None with compare ``none``, else a number or an array that broadcasts with the observable's value.
         weight: factor of the term.
     """
 
     name: str
-    observable: Observable
+    observable: Observable | SeriesObservable
     frames: Frames
     reduce: Reduce
     compare: Compare
     target: np.ndarray | None
     weight: float
+    lags: int | None = None
 
     @staticmethod
     def create(
         name: str,
-        observable: Observable,
+        observable: Observable | SeriesObservable,
         *,
         frames: Frames = END,
         reduce: Reduce = "mean",
@@ -80,6 +98,8 @@ class LossTerm:
         target: float | Sequence[float] | np.ndarray | None = None,
         curve: tuple[np.ndarray, np.ndarray] | None = None,
         weight: float = 1.0,
+        lags: int | None = None,
+        times: Float[np.ndarray, "frames"] | None = None,
     ) -> LossTerm:
         """A checked term.
 
@@ -87,33 +107,79 @@ class LossTerm:
             target: a number or an array, in the observable's unit.
             curve: instead of `target`, abscissae and values of a curve, interpolated linearly onto the observable's
                 grid.
+            times: of the frames; None where only the form of the term is checked.
 
         Raises:
             ConfigError: if there is no target to compare with, or one that nothing is compared with; if a relative
-                comparison has a target of zero; if a curve does not cover the grid.
+                comparison has a target of zero; if a curve does not cover the grid; if the frames are too few; if a
+                series is to be reduced once more.
         """
-        value = _on_grid(observable, *curve, f"{name}.target") if curve is not None else target
+        term = LossTerm(name, observable, frames, reduce, compare, None, weight, lags)
+        term._check_series(None if times is None else len(times))
+        value = target
+        if curve is not None:
+            value = _on_grid(term._grid(times), *curve, f"{name}.target")
         if compare == "none":
             if value is not None:
                 raise ConfigError(
                     "compare: none takes no target; leave it out, or choose a comparison", f"{name}.target"
                 )
-            return LossTerm(name, observable, frames, reduce, compare, None, weight)
+            return term
         if value is None:
             raise ConfigError(f"compare: {compare} needs a target", f"{name}.target")
         array = np.asarray(value, dtype=float)
         if compare == "relative" and np.any(array == 0):
             raise ConfigError("a relative comparison divides by the target, which is zero somewhere", f"{name}.target")
-        if observable.grid is not None and array.ndim > 0 and array.shape != observable.grid.shape:
-            message = f"the target has shape {array.shape}, the observable {observable.grid.shape}"
-            raise ConfigError(message, f"{name}.target")
-        return LossTerm(name, observable, frames, reduce, compare, array, weight)
+        if compare == "kullback_leibler" and (array.ndim == 0 or np.any(array < 0) or not np.any(array > 0)):
+            raise ConfigError("a distribution is a curve or an array of numbers from 0 on, not all 0", f"{name}.target")
+        grid = term._grid(times)
+        if grid is not None and array.ndim > 0 and array.shape != grid.shape:
+            raise ConfigError(f"the target has shape {array.shape}, the observable {grid.shape}", f"{name}.target")
+        return dataclasses.replace(term, target=array)
+
+    def _check_series(self, frames: int | None) -> None:
+        """Raises ConfigError where the reduction and the number of frames do not fit the observable."""
+        path = f"{self.name}.reduce"
+        if isinstance(self.observable, SeriesObservable):
+            if self.reduce != "mean":
+                raise ConfigError(
+                    f"this observable is taken over all frames already; leave reduce: {self.reduce} out", path
+                )
+            least = self.observable.least_frames
+        else:
+            least = 2 if self.reduce == "correlation" else 1
+        if self.lags is not None and self.reduce != "correlation":
+            raise ConfigError("lags are of reduce: correlation", f"{self.name}.lags")
+        if frames is None:
+            return
+        if frames < least:
+            raise ConfigError(
+                f"{frames} frames are too few: at least {least} are needed; write frames: all, or {{from, to, every}}",
+                f"{self.name}.frames",
+            )
+        if self.lags is not None and self.lags > frames:
+            raise ConfigError(f"{self.lags} lags do not fit {frames} frames", f"{self.name}.lags")
+
+    def _grid(self, times: np.ndarray | None) -> np.ndarray | None:
+        """Abscissa of the reduced observable, or None if it is no curve."""
+        if isinstance(self.observable, SeriesObservable):
+            return None if times is None else self.observable.abscissa(times)
+        if self.reduce != "correlation":
+            return None if self.observable.grid is None else np.asarray(self.observable.grid)
+        if self.observable.grid is not None or times is None:
+            return None
+        return times[: self.lags or most_lags(len(times))] - times[0]
 
 
-def _on_grid(observable: Observable, x: np.ndarray, y: np.ndarray, path: str) -> np.ndarray:
-    if observable.grid is None:
+def most_lags(frames: int) -> int:
+    """Lags of a correlation over so many frames unless told: half of them, where every lag still has many origins."""
+    return max(1, frames // 2)
+
+
+def _on_grid(grid: np.ndarray | None, x: np.ndarray, y: np.ndarray, path: str) -> np.ndarray:
+    if grid is None:
         raise ConfigError("this observable is no curve, so its target cannot be one", path)
-    x, y, grid = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(observable.grid)
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
         raise ConfigError("a curve takes two columns of equal length, with at least two rows", path)
     if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
@@ -162,6 +228,13 @@ def _max(x: Array) -> Array:
 REDUCERS: Mapping[str, Callable[[Array], Array]] = {"mean": _mean, "none": _keep, "variance": _variance, "max": _max}
 
 
+def correlation(x: Float[Array, "frames *shape"], lags: int) -> Float[Array, "lags *shape"]:
+    """C_k = 1/(F - k) sum_f (x_f - mean)(x_{f+k} - mean), by element."""
+    fluctuation = x - jnp.mean(x, axis=0)
+    count = x.shape[0]
+    return jnp.stack([jnp.mean(fluctuation[: count - k] * fluctuation[k:], axis=0) for k in range(lags)])
+
+
 def _absolute(y: Array, t: Array) -> Array:
     # JAX's abs has slope 1 at zero; a target that is met should pull nowhere.
     return (y - t) * jnp.sign(y - t)
@@ -180,33 +253,66 @@ def _huber(y: Array, t: Array) -> Array:
     return jnp.where(size <= 1, (y - t) ** 2 / 2, size - 0.5)
 
 
+def _log1p(y: Array, t: Array) -> Array:
+    return jnp.log1p(_absolute(y, t))
+
+
+_FLOOR = 1e-6
+"""Of a distribution's mean: so that an empty bin costs much, and not infinitely much."""
+
+
+def _kullback_leibler(y: Array, t: Array) -> Array:
+    def shape(x: Array) -> Array:
+        x = x + _FLOOR * jnp.mean(x, axis=-1, keepdims=True)
+        return x / jnp.sum(x, axis=-1, keepdims=True)
+
+    p, q = shape(t), shape(y)
+    return jnp.sum(p * (jnp.log(p) - jnp.log(q)), axis=-1)
+
+
 COMPARISONS: Mapping[str, Callable[[Array, Array], Array]] = {
     "absolute": _absolute,
     "squared": _squared,
     "relative": _relative,
     "huber": _huber,
+    "log1p": _log1p,
+    "kullback_leibler": _kullback_leibler,
 }
 
 
-def evaluate_term(term: LossTerm, rows: Float[Array, "frames *shape"]) -> Float[Array, ""]:
-    """One term, times its weight.
+def reduced(term: LossTerm, rows: Rows) -> Array:
+    """What of a run is compared: the observable reduced over the frames, frames first with ``none``."""
+    if isinstance(term.observable, SeriesObservable):
+        assert isinstance(rows, Mapping)
+        return term.observable.over(rows)
+    x = jnp.asarray(rows)
+    if term.reduce == "correlation":
+        return correlation(x, term.lags or most_lags(x.shape[0]))
+    return REDUCERS[term.reduce](x)
+
+
+def compared(term: LossTerm, y: Array) -> Float[Array, ""]:
+    """One term, times its weight, of what `reduced` gave.
 
     Raises:
         ConfigError: if the target's shape does not fit the observable's.
     """
-    y = REDUCERS[term.reduce](jnp.asarray(rows))
     if term.compare == "none" or term.target is None:
         return term.weight * jnp.mean(y)
-    shape = rows.shape[1:]
+    each = term.reduce == "none" and not isinstance(term.observable, SeriesObservable)
+    shape = y.shape[1:] if each else y.shape
     if term.target.ndim > 0 and term.target.shape != shape:
         message = f"the target has shape {term.target.shape}, the observable {shape}"
         raise ConfigError(message, f"{term.name}.target")
     return term.weight * jnp.mean(COMPARISONS[term.compare](y, jnp.asarray(term.target, y.dtype)))
 
 
-def evaluate(
-    terms: Sequence[LossTerm], rows: Sequence[Float[Array, "_frames ..."]]
-) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
+def evaluate_term(term: LossTerm, rows: Rows) -> Float[Array, ""]:
+    """One term, times its weight. Raises ConfigError if the target's shape does not fit the observable's."""
+    return compared(term, reduced(term, rows))
+
+
+def evaluate(terms: Sequence[LossTerm], rows: Sequence[Rows]) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
     """The loss and its terms (each times its weight, so that they add up to the loss).
 
     Args:

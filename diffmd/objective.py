@@ -20,19 +20,17 @@ from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments, usual_length
 from diffmd.dynamics.segment import Measure, Opening, Report, Shape, run_segment
-from diffmd.losses import LossTerm, evaluate, frame_steps
+from diffmd.losses import LossTerm, Rows, evaluate, frame_steps
 from diffmd.neighbors import NeighborPlan, build
 from diffmd.parameters import Parameters
 from diffmd.potentials.sweep import Mode
 from diffmd.system import State, Values
 
 P = Mapping[str, Array]
-Rows = list[list[object]]
-"""For each measure, its row arrays in the order in which segments gave them."""
 
 
 def _observe(term: LossTerm) -> Measure:
-    def measure(frame: Frame, state: State) -> Array:
+    def measure(frame: Frame, state: State) -> Rows:
         return term.observable.measure(frame)
 
     return measure
@@ -131,7 +129,7 @@ class Problem:
         measures = tuple(_observe(term) for term in self.terms)
         return run_segment(self.dynamics, measures, shape, self.values(p, base), key, state, probes)
 
-    def measure(self, p: P, base: Values, plan: NeighborPlan, state: State) -> list[Array]:
+    def measure(self, p: P, base: Values, plan: NeighborPlan, state: State) -> list[Rows]:
         """Every term's measurement of one state (step 0's, which no segment measures)."""
         values = self.values(p, base)
         neighbors = build(plan, state.positions, state.box, self.dynamics.system.excluded)
@@ -143,7 +141,7 @@ class Problem:
         """Whether any term wants step 0."""
         return any(len(f) and f[0] == 0 for f in self.frames)
 
-    def finish(self, rows: Sequence[Float[Array, "_frames ..."]]) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
+    def finish(self, rows: Sequence[Rows]) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
         """This system's loss, times its weight, and its terms."""
         loss, terms = evaluate(self.terms, rows)
         return self.weight * loss, self.weight * terms

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box
 from diffmd.dynamics.schedule import Segment, wanted_rows
@@ -99,13 +99,13 @@ class Measurements:
         """No rows yet."""
         return Measurements(problem, [[] for _ in problem.terms], [[] for _ in problem.terms])
 
-    def add_start(self, rows: Sequence[Array]) -> None:
+    def add_start(self, rows: Sequence[Any]) -> None:
         """Adds step 0's, for every term."""
         for k, row in enumerate(rows):
             self.pieces[k].append(row)
             self.taken[k].append(0)
 
-    def add(self, segment: Segment, rows: Sequence[Array]) -> None:
+    def add(self, segment: Segment, rows: Sequence[Any]) -> None:
         """Adds a segment's, for its active terms."""
         for k, row in zip(segment.active, rows, strict=True):
             self.pieces[k].append(row)
@@ -124,10 +124,15 @@ def finish(
     """Loss and terms of one problem from its pieces; with `start` the first piece of a term is step 0's single row."""
     rows = []
     for chosen, parts in zip(choice, pieces, strict=True):
-        parts = [parts[0][None], *parts[1:]] if start else parts
-        whole = jnp.concatenate(parts)
-        rows.append(whole if chosen == tuple(range(whole.shape[0])) else whole[np.asarray(chosen)])
+        parts = [jax.tree.map(lambda row: row[None], parts[0]), *parts[1:]] if start else parts
+        whole = jax.tree.map(lambda *pieces: jnp.concatenate(pieces), *parts)
+        taken = jax.tree.leaves(whole)[0].shape[0]
+        rows.append(whole if chosen == tuple(range(taken)) else _chosen(whole, np.asarray(chosen)))
     return problem.finish(rows)
+
+
+def _chosen(rows: Any, places: Int[np.ndarray, "frames"]) -> Any:
+    return jax.tree.map(lambda row: row[places], rows)
 
 
 def run_steps(problems: Sequence[Problem]) -> int:

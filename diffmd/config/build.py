@@ -15,18 +15,18 @@ import numpy as np
 from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
 from diffmd.config.checks.geometry import check_reach
-from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.exclusions import bonded_pairs, excluded_pairs
 from diffmd.config.loading import LoadedConfig
-from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec
+from diffmd.config.sections.loss import LossTermSpec
+from diffmd.config.terms import loss_term, reader_of
 from diffmd.config.user_code import load_function
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.march import ListControl, first_block
 from diffmd.errors import ConfigError
 from diffmd.forcefield import ForceField
 from diffmd.io.results import read_weights
-from diffmd.losses import ALL, END, Frames, LossTerm
+from diffmd.losses import LossTerm
 from diffmd.neighbors import plan as plan_neighbors
 from diffmd.objective import Objective, Problem
 from diffmd.observables.base import Observable, ObservableContext
@@ -166,12 +166,9 @@ class _System:
         stream = 0 if self.effective.name == "default" else 2 * (zlib.crc32(self.effective.name.encode()) >> 2)
         dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion, stream=stream)
         box = Box(jnp.asarray(self.atoms.box_vectors), self.atoms.box_shape)
-        terms = tuple(
-            self._term(term, ObservableContext(self.system, box, f"{self.effective.loss_path}.{k}.observable"), k)
-            for k, term in enumerate(self.effective.loss)
-        )
+        terms = tuple(self._term(term, box, k) for k, term in enumerate(self.effective.loss))
         recorded = {
-            name: _built(one, ObservableContext(self.system, box, f"output.observables.{name}"))
+            name: _built(one, self._context(box, f"output.observables.{name}"))
             for name, one in self.loaded.config.output.observables.items()
         }
         problem = Problem(
@@ -246,30 +243,33 @@ class _System:
         dynamics = Dynamics(run.forcefield, integrator, thermostat, run.com_every, EQUILIBRATION, run.stream + 1)
         return Recorder(problem, None, dynamics), spec.steps
 
-    def _term(self, spec: LossTermSpec, context: ObservableContext, number: int) -> LossTerm:
-        target: Any = spec.target
-        curve = None
-        if isinstance(spec.target, TargetFileSpec):
-            points = read_curve(self._file(spec.target.path))
-            target, curve = None, (points[:, 0], points[:, 1])
-        return LossTerm.create(
-            f"{self.effective.loss_path}.{number}",
+    def _context(self, box: Box, path: str) -> ObservableContext:
+        system = self.system
+        return ObservableContext(
+            system,
+            box,
+            path,
+            self.atoms.positions,
+            reader_of(self.loaded.folder, system.units, system.size, f"{path}.reference"),
+            self._function(f"{path}.function"),
+            tuple(self.potentials),
+        )
+
+    def _term(self, spec: LossTermSpec, box: Box, number: int) -> LossTerm:
+        name = f"{self.effective.loss_path}.{number}"
+        context = self._context(box, f"{name}.observable")
+        dynamics = self.effective.dynamics
+        return loss_term(
+            spec,
             _built(spec.observable, context),
-            frames=_frames(spec.frames),
-            reduce=spec.reduce,
-            compare=spec.compare,
-            target=target,
-            curve=curve,
-            weight=spec.weight,
+            name=name,
+            folder=self.loaded.folder,
+            context=context,
+            steps=dynamics.steps,
+            dt=float(_built(dynamics.integrator).parameters["dt"]),
         )
 
 
 def _built(spec: Any, *context: Any) -> Any:
     """What a spec of any family builds; None of none."""
     return None if spec is None else spec.build(*context)
-
-
-def _frames(spec: str | FramesSpec) -> Frames:
-    if isinstance(spec, FramesSpec):
-        return Frames(spec.from_, spec.to, spec.every)
-    return ALL if spec == "all" else END

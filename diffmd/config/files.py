@@ -1,4 +1,4 @@
-"""Which values of a config name files: ``path`` of ``kind: file``, ``run`` of ``start``, Python functions in files."""
+"""Which values of a config name files: ``path`` of a file or structure, ``run`` of ``start``, Python functions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _names_file(section: Mapping[str, Any], key: str, value: str, above: tuple[s
         return above[-1:] == ("start",)
     if key == "function":
         return section.get("kind") == "python" and _PYTHON_FILE.fullmatch(value) is not None
-    return key == "path" and section.get("kind") == "file"
+    return key == "path" and section.get("kind") in ("file", "structure")
 
 
 def file_of(value: str) -> str:

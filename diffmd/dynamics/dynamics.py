@@ -106,6 +106,9 @@ class Dynamics:
             velocities=state.velocities,
             masses=self.system.masses(values),
             box=state.box,
+            time=state.step * self.numbers(values, "integrator")["dt"],
             potential_energy=lambda: self.forcefield.energy(values, state.positions, state.box, neighbors),
+            potential_energies=lambda: self.forcefield.energies(values, state.positions, state.box, neighbors),
+            virial=lambda: self.forcefield.virial(values, state.positions, state.box, neighbors),
             degrees_of_freedom=self.degrees_of_freedom,
         )

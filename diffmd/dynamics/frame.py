@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from jaxtyping import Array, Float
 
@@ -19,7 +19,11 @@ class Frame:
         velocities: at the same time.
         masses: of each atom.
         box: at this time.
+        time: since step 0 of the numbering that the run has: step times dt.
         potential_energy: computes the total potential energy when called (it costs a sweep).
+        potential_energies: computes each potential's energy by name (a sweep each).
+        virial: computes W_ab = -dU/d(strain_ab) when called: for pairs the sum of d_a f_b, with d = x_i - x_j and f
+            the force on i.
         degrees_of_freedom: n_f in T = 2 E_kin / (n_f k_B).
     """
 
@@ -27,5 +31,8 @@ class Frame:
     velocities: Float[Array, "atoms 3"]
     masses: Float[Array, "atoms"]
     box: Box
+    time: Float[Array, ""]
     potential_energy: Callable[[], Float[Array, ""]]
+    potential_energies: Callable[[], Mapping[str, Float[Array, ""]]]
+    virial: Callable[[], Float[Array, "3 3"]]
     degrees_of_freedom: int

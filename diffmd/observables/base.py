@@ -1,14 +1,18 @@
-"""What an observable is: a function of one frame, giving an array."""
+"""What an observable is: a function of one frame, or of the series of frames, giving an array."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.box import Box
 from diffmd.dynamics.frame import Frame
+from diffmd.errors import ConfigError
 from diffmd.system import System
 
 
@@ -24,20 +28,67 @@ class Observable(abc.ABC):
         """Abscissa of a curve, such as the r of an RDF, onto which a two-column target is interpolated."""
         return None
 
+    @property
+    def configurational(self) -> bool:
+        """Whether it depends on positions, box and potentials alone: not on velocities or the time."""
+        return True
+
+
+class SeriesObservable(abc.ABC):
+    """A measurement of a series of frames: a correlation in time, a fluctuation.
+
+    Of each frame it keeps some arrays; its value is a function of all of them at the end of the run. No reduction over
+    frames follows: the series is what it is taken over.
+    """
+
+    @abc.abstractmethod
+    def measure(self, frame: Frame) -> dict[str, Array]:
+        """What is kept of a frame. Keep ``frame.time`` where times matter."""
+
+    @abc.abstractmethod
+    def over(self, rows: Mapping[str, Float[Array, "frames ..."]]) -> Array:
+        """The value, from what was kept of each frame, frames first, in order of time."""
+
+    def abscissa(self, times: Float[np.ndarray, "frames"]) -> Float[np.ndarray, "points"] | None:
+        """Abscissa of a curve whose points depend on the frames' times, such as the lags of a correlation."""
+        return None
+
+    @property
+    def least_frames(self) -> int:
+        """How many frames it takes."""
+        return 2
+
+
+def _no_structure(path: str, frame: int) -> Float[np.ndarray, "atoms 3"]:
+    raise ConfigError(f"structures cannot be read here ({path})")
+
+
+def _no_function(reference: str) -> Callable[..., Any]:
+    raise ConfigError(f"Python functions are not allowed here ({reference})")
+
 
 @dataclasses.dataclass(frozen=True)
 class ObservableContext:
-    """What an observable's spec may look at when it builds itself.
+    """What an observable's spec may look at when it builds itself. Files are opened by whoever fills in the context.
 
     Attributes:
         system: its atoms and units.
         box: the box at the start.
         name: the observable's path in the config (``loss.0.observable``), for errors.
+        start: starting positions; None where a config is checked and nothing is drawn or read yet.
+        read_structure: (path as the config has it, frame) -> positions of a structure file. Where a config is
+            checked without reading it gives zeros.
+        load_function: ``./mine.py:function`` or ``package.module:function`` -> the function.
+        potentials: names of the system's potentials.
     """
 
     system: System
     box: Box
     name: str
+    start: Float[np.ndarray, "atoms 3"] | None = None
+    read_structure: Callable[[str, int], Float[np.ndarray, "atoms 3"]] = _no_structure
+    load_function: Callable[[str], Callable[..., Any]] = _no_function
+    potentials: tuple[str, ...] = ()
 
     def path(self, below: str) -> str:
         """Path in the config of what stands `below` this observable, for errors."""

@@ -81,17 +81,30 @@ def term_forces(
     potential: TermPotential | TermForce, table: TermTable, p: Parameters, positions: Float[Array, "atoms 3"], box: Box
 ) -> Float[Array, "atoms 3"]:
     """F = -dU/dx, from each term's dU/dv."""
-    v = links(table, positions, box)
+    slope = _slopes(potential, p, links(table, positions, box))
+    zero: Any = jnp.zeros_like(slope[:, :1])
+    # dU/dx_k = dU/dv_{k-1} - dU/dv_k.
+    return table.spread(jnp.concatenate([slope, zero], axis=1) - jnp.concatenate([zero, slope], axis=1))
+
+
+def _slopes(potential: TermPotential | TermForce, p: Parameters, v: Float[Array, "terms links 3"]) -> Array:
+    """dU/dv of each term."""
 
     def energy(p: Parameters, vectors: Array) -> Array:
         return jnp.sum(potential.term_energies(p, vectors))
 
     gradients = potential.term_gradients if isinstance(potential, TermForce) else jax.grad(energy, argnums=1)
     # Of each step the vectors are stored, not the dozens of numbers between them and the slope.
-    slope = jax.checkpoint(gradients, prevent_cse=False)(p, v)
-    zero: Any = jnp.zeros_like(slope[:, :1])
-    # dU/dx_k = dU/dv_{k-1} - dU/dv_k.
-    return table.spread(jnp.concatenate([slope, zero], axis=1) - jnp.concatenate([zero, slope], axis=1))
+    slope: Array = jax.checkpoint(gradients, prevent_cse=False)(p, v)
+    return slope
+
+
+def term_virial(
+    potential: TermPotential | TermForce, table: TermTable, p: Parameters, positions: Float[Array, "atoms 3"], box: Box
+) -> Float[Array, "3 3"]:
+    """W_ab = -sum over links of v_a (dU/dv)_b."""
+    v = links(table, positions, box)
+    return -jnp.einsum("tla,tlb->ab", v, _slopes(potential, p, v))
 
 
 def term_energy(

@@ -54,7 +54,14 @@ def frame() -> Callable[..., Frame]:
     def build(x: np.ndarray, h: np.ndarray | None = None, v: np.ndarray | None = None, **fields: object) -> Frame:
         x = jnp.asarray(x, jnp.zeros(()).dtype)
         v = jnp.zeros_like(x) if v is None else jnp.asarray(v)
-        given = {"masses": jnp.ones(len(x)), "potential_energy": lambda: jnp.zeros(()), "degrees_of_freedom": 3}
+        given = {
+            "masses": jnp.ones(len(x)),
+            "time": jnp.zeros(()),
+            "potential_energy": lambda: jnp.zeros(()),
+            "potential_energies": dict,
+            "virial": lambda: jnp.zeros((3, 3)),
+            "degrees_of_freedom": 3,
+        }
         box = make_box(h) if not isinstance(h, Box) else h
         return Frame(positions=x, velocities=v, box=box, **(given | fields))
 

@@ -72,7 +72,9 @@ def built(one: EffectiveSystem, units: Units, recorded: Mapping[str, Any]) -> In
     for path, spec in measured.items():
         try:
             with jax.enable_x64(True):
-                _build(spec, observables.ObservableContext(system, _box(one), path))
+                made_one = _build(spec, observable_context(path, one, system))
+            if path.startswith("output.") and isinstance(made_one, observables.SeriesObservable):
+                refused.append(ConfigError("is of a whole series of frames; it can be a loss, not recorded", path))
         except ConfigError as problem:
             refused.append(ConfigError(problem.message, problem.path or path))
     return Interactions(made, frozenset(unknown), tuple(refused))
@@ -116,6 +118,19 @@ def potential_context(path: str, system: System) -> potentials.BuildContext:
         folder="",
         read_weights=_weights,
         load_function=_function,
+    )
+
+
+def observable_context(path: str, one: EffectiveSystem, system: System) -> observables.ObservableContext:
+    """A context in which nothing is read or imported."""
+    return observables.ObservableContext(
+        system,
+        _box(one),
+        path,
+        None,
+        lambda file, frame: np.zeros((system.size, 3)),
+        _function,
+        tuple(name.rpartition(".")[2] for name in one.potentials),
     )
 
 

@@ -18,6 +18,8 @@ def loss_problems(one: EffectiveSystem, folder: Path) -> Iterator[ConfigError]:
         if isinstance(term.frames, FramesSpec):
             yield from _frames(term.frames, one.dynamics.steps, f"{path}.frames")
         yield from _target(term, folder, f"{path}.target")
+        if term.lags is not None and term.reduce != "correlation":
+            yield ConfigError("lags are of reduce: correlation; leave them out", f"{path}.lags")
 
 
 def _frames(frames: FramesSpec, steps: int, path: str) -> Iterator[ConfigError]:
@@ -45,6 +47,8 @@ def _target(term: LossTermSpec, folder: Path, path: str) -> Iterator[ConfigError
                 yield ConfigError(problem.message, f"{path}.path")
     if isinstance(term.target, list) and _ragged(term.target):
         yield ConfigError("the rows of an array must be of one length, and not empty", path)
+    if isinstance(term.target, (int, float)) and term.compare == "kullback_leibler":
+        yield ConfigError("compare: kullback_leibler takes a distribution: an array or a curve", path)
     if term.compare == "relative" and term.target == 0:
         yield ConfigError("compare: relative divides by the target, which is 0; use absolute or squared", path)
 

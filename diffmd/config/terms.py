@@ -1,0 +1,113 @@
+"""From the `loss` section of one system to its terms: observables, targets from files, schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from diffmd.box import Box
+from diffmd.config.curves import read_curve
+from diffmd.config.inputs import per_atom, structure
+from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec, TargetStructureSpec
+from diffmd.dynamics.frame import Frame
+from diffmd.errors import ConfigError
+from diffmd.losses import ALL, END, Frames, LossTerm, frame_steps
+from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
+from diffmd.units import Units
+
+
+def frames_of(spec: str | FramesSpec) -> Frames:
+    """The schedule that ``frames`` describes."""
+    if isinstance(spec, FramesSpec):
+        return Frames(spec.from_, spec.to, spec.every)
+    return ALL if spec == "all" else END
+
+
+def reader_of(folder: Path, units: Units, size: int, path: str) -> Callable[[str, int], Float[np.ndarray, "atoms 3"]]:
+    """Reads the positions of a frame of a structure file, of as many atoms as the system has."""
+
+    def read(file: str, frame: int) -> Float[np.ndarray, "atoms 3"]:
+        found = structure(folder, file, frame, units, path)
+        return per_atom(found.positions, size, f"{path}.path")
+
+    return read
+
+
+def loss_term(
+    spec: LossTermSpec,
+    observable: Observable | SeriesObservable,
+    *,
+    name: str,
+    folder: Path,
+    context: ObservableContext,
+    steps: int,
+    dt: float,
+) -> LossTerm:
+    """One term of a loss.
+
+    Args:
+        name: its path in the config.
+        folder: what relative paths are relative to.
+        context: what its observable was built from.
+        steps, dt: of the run.
+
+    Raises:
+        ConfigError: for whatever does not fit.
+    """
+    target: Any = spec.target
+    curve = None
+    if isinstance(spec.target, TargetFileSpec):
+        points = read_curve(folder / Path(spec.target.path).expanduser())
+        target, curve = None, (points[:, 0], points[:, 1])
+    if isinstance(spec.target, TargetStructureSpec):
+        target = _measured(spec.target, observable, folder, context, f"{name}.target")
+    frames = frames_of(spec.frames)
+    form = LossTerm(name, observable, frames, spec.reduce, spec.compare, None, spec.weight, spec.lags)
+    return LossTerm.create(
+        name,
+        observable,
+        frames=frames,
+        reduce=spec.reduce,
+        compare=spec.compare,
+        target=target,
+        curve=curve,
+        weight=spec.weight,
+        lags=spec.lags,
+        times=frame_steps(form, steps) * dt,
+    )
+
+
+def _measured(
+    spec: TargetStructureSpec,
+    observable: Observable | SeriesObservable,
+    folder: Path,
+    context: ObservableContext,
+    path: str,
+) -> np.ndarray:
+    """The observable's value on a reference structure."""
+    if isinstance(observable, SeriesObservable) or not observable.configurational:
+        raise ConfigError("only what depends on positions alone can be measured on a structure", path)
+    positions = reader_of(folder, context.system.units, context.system.size, path)(spec.path, spec.frame)
+
+    def unknown() -> NoReturn:
+        raise ConfigError("a structure has positions, but no energies or forces to measure", path)
+
+    x: Array = jnp.asarray(positions, dtype=float)
+    size = context.system.size
+    frame = Frame(
+        positions=x,
+        velocities=jnp.zeros_like(x),
+        masses=jnp.ones(size),
+        box=Box(jnp.asarray(context.box.vectors, dtype=float), context.box.shape),
+        time=jnp.zeros(()),
+        potential_energy=unknown,
+        potential_energies=unknown,
+        virial=unknown,
+        degrees_of_freedom=max(1, 3 * size),
+    )
+    return np.asarray(observable.measure(frame))
