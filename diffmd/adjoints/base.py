@@ -66,16 +66,24 @@ class Gradient:
         terms: its weighted terms, system after system.
         gradients: by parameter path, of the physical value, in the parameter's shape.
         health: as far as the method can tell.
+        standard_error: of the gradient's mean over independent samples, where the method has any (replicas, blocks).
+        sign_agreement: the fraction of replicas whose gradient has the sign of the mean, by parameter.
     """
 
     loss: float
     terms: list[float]
     gradients: dict[str, np.ndarray]
     health: Health
+    standard_error: dict[str, np.ndarray] | None = None
+    sign_agreement: dict[str, np.ndarray] | None = None
 
 
 class Adjoint(abc.ABC):
-    """A way to differentiate an objective. An instance keeps what it has compiled, so epochs never recompile."""
+    """A way to differentiate an objective. An instance keeps what it has compiled, so epochs never recompile.
+
+    What it learns from one gradient that changes the next (a sampled ensemble) is in `saved`, so that a training which
+    is resumed goes on as it would have.
+    """
 
     @abc.abstractmethod
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
@@ -84,6 +92,15 @@ class Adjoint(abc.ABC):
     @abc.abstractmethod
     def steps(self, p: P) -> int:
         """How many steps `gradient` will tell `progress` of."""
+
+    def saved(self) -> dict[str, np.ndarray]:
+        """What later gradients depend on beside their arguments, for a checkpoint."""
+        return {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Takes back what `saved` gave."""
+        if arrays:
+            raise ValueError(f"nothing is kept between gradients, and {', '.join(arrays)} was saved")
 
 
 @dataclasses.dataclass

@@ -8,16 +8,19 @@ agree best lies on the plateau between truncation and rounding; how far they dif
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from pydantic import Field
 
 from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, basis, flat_size, run_steps, unflatten
 from diffmd.adjoints.evaluate import Evaluator
+from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.objective import Objective, P, Ready
+from diffmd.spec import METHODS, quantity
 
 _RATIO = np.sqrt(10.0)
 _DEPTH = 3
@@ -163,3 +166,20 @@ def _plateau(differences: list[Difference]) -> Health:
     else:
         advice = f"The differences agree to {relative:.1e} on a plateau around h = {worst.step:.1e}."
     return Health("plateau", worst.steps, spread, None, None, advice)
+
+
+@METHODS.register
+class FiniteDifferenceSpec(MethodSpec):
+    """Central differences (f(p + h) - f(p - h)) / 2h, each parameter in turn; the step is chosen on a plateau."""
+
+    method: Literal["finite-difference", "finite_difference"] = "finite-difference"
+    step: Literal["auto"] | Annotated[float, Field(gt=0)] = quantity(
+        "auto",
+        doc="h relative to the largest number of what is displaced (1 if that is zero); auto: a sweep of steps, and "
+        "the plateau between truncation and rounding.",
+    )
+    batch: int = quantity(16, doc="How many displaced trajectories run at once.", gt=0)
+
+    def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
+        """See `MethodSpec`."""
+        return FiniteDifference(objective, None if self.step == "auto" else self.step, self.batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -26,11 +26,13 @@ from diffmd.adjoints.base import (
     unflatten,
 )
 from diffmd.adjoints.health import along_trajectory, worst
+from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Problem, Ready
+from diffmd.spec import METHODS, quantity
 from diffmd.system import Values
 
 _POINTS = 50
@@ -156,3 +158,15 @@ class Forward(Adjoint):
 def _pushed(function: Any, primals: Any, tangents: Any) -> Any:
     """The function's value, and its derivative along each of the stacked tangents."""
     return jax.vmap(lambda *moving: jax.jvp(function, primals, moving), out_axes=(None, 0))(*tangents)
+
+
+@METHODS.register
+class ForwardSpec(MethodSpec):
+    """Forward mode: tangents carried along with the trajectory; memory does not grow with its length."""
+
+    method: Literal["forward"] = "forward"
+    batch: int = quantity(16, doc="How many tangents are carried at once.", gt=0)
+
+    def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
+        """See `MethodSpec`."""
+        return Forward(objective, self.batch)

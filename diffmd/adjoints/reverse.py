@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from pydantic import Field
 
 from diffmd.adjoints.base import (
     Adjoint,
@@ -31,11 +32,13 @@ from diffmd.adjoints.base import (
     tree_bytes,
 )
 from diffmd.adjoints.health import along_trajectory, worst
+from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.dynamics.march import ListControl, march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Problem, Ready
+from diffmd.spec import METHODS, quantity
 from diffmd.system import State, Values
 
 
@@ -254,3 +257,20 @@ class _Compiled:
     def pull_start(self, vjp: Any, ct: Floats, total: Any) -> Any:
         """Adds what the first state depends on."""
         return self._once("pull_start", lambda v, c, t: jax.tree.map(jnp.add, t, dict(v(c)[0])))(vjp, ct, total)
+
+
+@METHODS.register
+class ReverseSpec(MethodSpec):
+    """Reverse mode through the trajectory: one backward pass, whatever the number of parameters."""
+
+    method: Literal["reverse"] = "reverse"
+    memory: Literal["auto"] | Annotated[int, Field(gt=0)] = quantity(
+        "auto",
+        doc="Bytes that stored states may take; beyond it segments are recomputed in the backward pass. "
+        "auto: half of the memory that the device has.",
+        unit="bytes",
+    )
+
+    def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
+        """See `MethodSpec`."""
+        return Reverse(objective, resources.memory if self.memory == "auto" else self.memory)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from diffmd.adjoints.evaluate import Evaluator
-from diffmd.adjoints.methods import ReverseSpec
 from diffmd.adjoints.reverse import Reverse
-from diffmd.commands.experiment import check_stop, copied, made_ready, memory_budget, starting_parameters
+from diffmd.commands.experiment import check_stop, copied, made_ready, resources, starting_parameters
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
@@ -82,7 +81,7 @@ def _measured(name: str, loaded: LoadedConfig, session: Session) -> dict[str, An
     quiet = QuietReporter(session.reporter)
     ready = made_ready(experiment, p, quiet)
     evaluator = Evaluator(experiment.objective)
-    reverse = Reverse(experiment.objective, memory_budget(ReverseSpec()))
+    reverse = Reverse(experiment.objective, resources().memory)
 
     def progress(done: int) -> None:
         check_stop(session.reporter)

@@ -12,13 +12,12 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Adjoint, Gradient
-from diffmd.adjoints.finite_difference import FiniteDifference
-from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.methods import FiniteDifferenceSpec, ForwardSpec, ReverseSpec
-from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import Experiment
 from diffmd.config.checks.memory import installed_memory
+from diffmd.config.checks.methods import method_problems
+from diffmd.config.schema import Config
 from diffmd.dynamics.march import NonFiniteError
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 from diffmd.io import checkpoint
@@ -84,35 +83,42 @@ def copied(ready: Ready) -> Ready:
     return Ready(ready.values, {name: dataclasses.replace(c) for name, c in ready.controls.items()}, ready.key)
 
 
-def memory_budget(spec: ReverseSpec) -> int:
-    """Bytes for stored states: the config's, or half of what the device has."""
-    if spec.memory != "auto":
-        return spec.memory
+def resources() -> Resources:
+    """What a gradient method may use: half of the memory that the device has.
+
+    Of all memory, not of what is free just now: so that a run that is resumed is cut as it was.
+    """
     stats = jax.devices()[0].memory_stats() or {}
     whole = stats.get("bytes_limit") or installed_memory() or 4 << 30
-    # Of all memory, not of what is free just now: so that a run that is resumed is cut as it was.
-    return int(whole) // 2
+    return Resources(int(whole) // 2)
 
 
-def method_spec(configured: Spec, method: str | None) -> Spec:
-    """The config's gradient method, or the one named instead with its defaults."""
+def method_spec(config: Config, method: str | None) -> MethodSpec:
+    """The config's gradient method, or the one named instead: with its defaults, but for what both have.
+
+    Raises:
+        ConfigError: there is no such method, or it does not fit the config.
+    """
+    configured = config.gradient
+    assert isinstance(configured, MethodSpec)
     if method is None or method.replace("_", "-") == vars(configured)["method"].replace("_", "-"):
         return configured
     kinds = {name.replace("_", "-"): spec for name, spec in METHODS.members.items()}
     chosen = kinds.get(method.replace("_", "-"))
     if chosen is None:
         raise ConfigError(f"--method {method}: there are {', '.join(sorted(kinds))}")
-    return chosen()
+    shared = (configured.model_fields_set & set(chosen.model_fields)) - {"method", "batch", "memory"}
+    spec = chosen(**{name: vars(configured)[name] for name in shared})
+    assert isinstance(spec, MethodSpec)
+    for problem in method_problems(config, spec):
+        raise ConfigError(f"--method {method}: {problem.message}", problem.path)
+    return spec
 
 
 def adjoint_of(spec: Spec, experiment: Experiment) -> Adjoint:
     """The adjoint of a `gradient` section."""
-    if isinstance(spec, ReverseSpec):
-        return Reverse(experiment.objective, memory_budget(spec))
-    if isinstance(spec, ForwardSpec):
-        return Forward(experiment.objective, spec.batch)
-    assert isinstance(spec, FiniteDifferenceSpec)
-    return FiniteDifference(experiment.objective, None if spec.step == "auto" else spec.step, spec.batch)
+    assert isinstance(spec, MethodSpec)
+    return spec.adjoint(experiment.objective, resources())
 
 
 def differentiated(adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P, reporter: Reporter) -> Gradient:

@@ -9,7 +9,7 @@ from pathlib import Path
 from diffmd.adjoints.check import Row, check
 from diffmd.adjoints.methods import ReverseSpec
 from diffmd.commands.builtin_cases import CASES
-from diffmd.commands.experiment import check_stop, copied, explained, made_ready, memory_budget, starting_parameters
+from diffmd.commands.experiment import check_stop, copied, explained, made_ready, resources, starting_parameters
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
@@ -80,7 +80,7 @@ def _case(session: Session, name: str, loaded: LoadedConfig, methods: Sequence[s
     quiet = QuietReporter(session.reporter)
     ready = made_ready(experiment, p, quiet)
     spec = loaded.config.gradient
-    memory = memory_budget(spec if isinstance(spec, ReverseSpec) else ReverseSpec())
+    memory = resources().memory if not isinstance(spec, ReverseSpec) or spec.memory == "auto" else spec.memory
 
     def fresh() -> Ready:
         return copied(ready)

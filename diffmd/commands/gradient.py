@@ -36,7 +36,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         require_loss(session.config)
         for warning in warnings(session.config):
             session.reporter.warning(warning)
-        spec = method_spec(session.config.gradient, method)
+        spec = method_spec(session.config, method)
         experiment = build(session.loaded_config, allow_python=request.allow_python)
         p = starting_parameters(experiment, session.learned)
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED)

@@ -10,6 +10,7 @@ from diffmd.config.checks.geometry import reach_problems, system_problems
 from diffmd.config.checks.interactions import Interactions, built, truncated_potentials
 from diffmd.config.checks.losses import loss_problems
 from diffmd.config.checks.memory import memory_problems
+from diffmd.config.checks.methods import method_problems
 from diffmd.config.checks.parameters import parameter_problems, train_problems
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.files import file_of, file_values
@@ -44,6 +45,7 @@ def problems(config: Config, folder: Path) -> Iterator[ConfigError]:
     yield from train_problems(config)
     if len(interactions) == len(systems):
         yield from parameter_problems(config, systems, interactions)
+        yield from method_problems(config, None, systems, interactions)
 
 
 def _missing_files(config: Config, folder: Path) -> Iterator[ConfigError]:

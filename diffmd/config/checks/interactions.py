@@ -44,17 +44,19 @@ class Interactions:
         potentials: path -> potential.
         unknown: paths of potentials that refused, or that only a run can build (atoms or weights come from a file).
         problems: what potentials and observables refused.
+        observables: path -> observable, of those that could be built.
     """
 
     potentials: Mapping[str, potentials.Potential]
     unknown: frozenset[str]
     problems: tuple[ConfigError, ...]
+    observables: Mapping[str, observables.Observable | observables.SeriesObservable]
 
 
 def built(one: EffectiveSystem, units: Units, recorded: Mapping[str, Any]) -> Interactions:
     """The potentials of a system, and all that they and the observables (of the loss, and `recorded`) refuse."""
     if not one.system.atoms:
-        return Interactions({}, frozenset(one.potentials), ())
+        return Interactions({}, frozenset(one.potentials), (), {})
     system = listed_atoms(one, units)
     made: dict[str, potentials.Potential] = {}
     unknown: set[str] = set()
@@ -69,15 +71,16 @@ def built(one: EffectiveSystem, units: Units, recorded: Mapping[str, Any]) -> In
             unknown.add(path)
     measured = {f"{one.loss_path}.{number}.observable": term.observable for number, term in enumerate(one.loss)}
     measured |= {f"output.observables.{name}": spec for name, spec in recorded.items()}
+    watched: dict[str, observables.Observable | observables.SeriesObservable] = {}
     for path, spec in measured.items():
         try:
             with jax.enable_x64(True):
-                made_one = _build(spec, observable_context(path, one, system))
-            if path.startswith("output.") and isinstance(made_one, observables.SeriesObservable):
+                watched[path] = _build(spec, observable_context(path, one, system))
+            if path.startswith("output.") and isinstance(watched[path], observables.SeriesObservable):
                 refused.append(ConfigError("is of a whole series of frames; it can be a loss, not recorded", path))
         except ConfigError as problem:
             refused.append(ConfigError(problem.message, problem.path or path))
-    return Interactions(made, frozenset(unknown), tuple(refused))
+    return Interactions(made, frozenset(unknown), tuple(refused), watched)
 
 
 def _box(one: EffectiveSystem) -> Box:
