@@ -45,7 +45,9 @@ class Family:
     """The kinds of one thing (potentials, integrators, ...), each a `Spec` with ``kind: Literal["name"]``.
 
     A class joins with the decorator ``@POTENTIALS.register``. `union` is the discriminated union of all that have
-    joined; the config schema asks for it once every module of the family is imported.
+    joined; the config schema asks for it once every module of the family is imported. A member may hold another of its
+    own family: it annotates the field with the name ``Any`` and the family's name (``AnyObservable``), which `union`
+    resolves.
     """
 
     def __init__(self, name: str, discriminator: str = "kind") -> None:
@@ -63,7 +65,11 @@ class Family:
 
     def union(self) -> Any:
         """The type "one of the registered kinds", told apart by ``kind`` (or the family's own discriminator)."""
-        return Annotated[Union[tuple(self.members.values())], Field(discriminator=self.discriminator)]  # noqa: UP007
+        members = Union[tuple(self.members.values())]  # type: ignore[valid-type]  # noqa: UP007
+        union: Any = Annotated[members, Field(discriminator=self.discriminator)]
+        for member in self.members.values():
+            member.model_rebuild(_types_namespace={f"Any{self.name.capitalize()}": union})
+        return union
 
 
 POTENTIALS = Family("potential")

@@ -1,6 +1,36 @@
 """Observables: importing this package registers every kind."""
 
-from diffmd.observables import distances, energies, rdf
+from diffmd.observables import (
+    binder,
+    density,
+    diffusion,
+    distances,
+    energies,
+    fluctuations,
+    msd,
+    pressure,
+    python_function,
+    rdf,
+    spectrum,
+    vacf,
+)
 from diffmd.observables.base import Frame, Observable, ObservableContext, SeriesObservable
 
-__all__ = ["Frame", "Observable", "ObservableContext", "SeriesObservable", "distances", "energies", "rdf"]
+__all__ = [
+    "Frame",
+    "Observable",
+    "ObservableContext",
+    "SeriesObservable",
+    "binder",
+    "density",
+    "diffusion",
+    "distances",
+    "energies",
+    "fluctuations",
+    "msd",
+    "pressure",
+    "python_function",
+    "rdf",
+    "spectrum",
+    "vacf",
+]

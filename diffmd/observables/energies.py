@@ -8,8 +8,9 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, Observable, ObservableContext
-from diffmd.spec import OBSERVABLES, Spec
+from diffmd.spec import OBSERVABLES, Spec, quantity
 
 
 def kinetic_energy(frame: Frame) -> Float[Array, ""]:
@@ -17,13 +18,24 @@ def kinetic_energy(frame: Frame) -> Float[Array, ""]:
     return jnp.sum(frame.masses * jnp.sum(frame.velocities**2, axis=-1)) / 2
 
 
+def temperature(frame: Frame, boltzmann: float) -> Float[Array, ""]:
+    """T = 2 E_kin / (n_f k_B) [temperature]."""
+    return 2 * kinetic_energy(frame) / (frame.degrees_of_freedom * boltzmann)
+
+
 @dataclasses.dataclass(frozen=True)
 class PotentialEnergy(Observable):
-    """The sum of all potentials."""
+    """The sum of all potentials, or one of them.
+
+    Attributes:
+        potential: its name; None: all.
+    """
+
+    potential: str | None = None
 
     def measure(self, frame: Frame) -> Float[Array, ""]:
         """U [energy]."""
-        return frame.potential_energy()
+        return frame.potential_energy() if self.potential is None else frame.potential_energies()[self.potential]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +46,11 @@ class KineticEnergy(Observable):
         """E_kin [energy]."""
         return kinetic_energy(frame)
 
+    @property
+    def configurational(self) -> bool:
+        """False: it is made of velocities."""
+        return False
+
 
 @dataclasses.dataclass(frozen=True)
 class TotalEnergy(Observable):
@@ -42,6 +59,11 @@ class TotalEnergy(Observable):
     def measure(self, frame: Frame) -> Float[Array, ""]:
         """U + E_kin [energy]."""
         return frame.potential_energy() + kinetic_energy(frame)
+
+    @property
+    def configurational(self) -> bool:
+        """False: it has the kinetic energy in it."""
+        return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,18 +74,33 @@ class Temperature(Observable):
 
     def measure(self, frame: Frame) -> Float[Array, ""]:
         """T [temperature]."""
-        return 2 * kinetic_energy(frame) / (frame.degrees_of_freedom * self.boltzmann)
+        return temperature(frame, self.boltzmann)
+
+    @property
+    def configurational(self) -> bool:
+        """False: it is made of velocities."""
+        return False
 
 
 @OBSERVABLES.register
 class PotentialEnergySpec(Spec):
-    """The total potential energy [energy]."""
+    """The potential energy [energy]: of all potentials, or of one."""
 
     kind: Literal["potential_energy"] = "potential_energy"
+    potential: str | None = quantity(None, doc="Name of the one potential whose energy is meant; null: all of them.")
 
     def build(self, context: ObservableContext) -> Observable:
-        """The observable."""
-        return PotentialEnergy()
+        """The observable.
+
+        Raises:
+            ConfigError: for a potential that is not there.
+        """
+        if self.potential is not None and self.potential not in context.potentials:
+            known = ", ".join(context.potentials) or "none"
+            raise ConfigError(
+                f"there is no potential '{self.potential}' (potentials: {known})", context.path("potential")
+            )
+        return PotentialEnergy(self.potential)
 
 
 @OBSERVABLES.register
