@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from diffmd.box import Box
+from diffmd.box import Box, transform
 from diffmd.neighbors import AllPairs, NeighborList
 from diffmd.potentials.base import EnergyPotential, PairPotential, Potential, TermForce, TermPotential
 from diffmd.potentials.sweep import Mode, PairSweep, Sweep, Tables
@@ -170,9 +170,12 @@ def _strain_derivative(
     neighbors: Neighbors,
 ) -> Float[Array, "3 3"]:
     """dU/d(strain) of an energy, by automatic differentiation."""
+    # A right-angled box is sheared, too, and its images move with it.
+    sheared = dataclasses.replace(box, shape="triclinic") if box.periodic else box
 
     def strained(strain: Float[Array, "3 3"]) -> Float[Array, ""]:
-        moved = dataclasses.replace(box, vectors=box.vectors + box.vectors @ strain) if box.periodic else box
-        return potential.energy(p, positions + positions @ strain, moved, neighbors)
+        vectors = sheared.vectors + transform(sheared.vectors, strain)
+        moved = dataclasses.replace(sheared, vectors=vectors) if box.periodic else box
+        return potential.energy(p, positions + transform(positions, strain), moved, neighbors)
 
     return jax.grad(strained)(jnp.zeros((3, 3), positions.dtype))

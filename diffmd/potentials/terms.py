@@ -104,7 +104,8 @@ def term_virial(
 ) -> Float[Array, "3 3"]:
     """W_ab = -sum over links of v_a (dU/dv)_b."""
     v = links(table, positions, box)
-    return -jnp.einsum("tla,tlb->ab", v, _slopes(potential, p, v))
+    # Written out: a matrix product in single precision may have 10 bits on a GPU.
+    return -jnp.sum(v[..., :, None] * _slopes(potential, p, v)[..., None, :], axis=(0, 1))
 
 
 def term_energy(
