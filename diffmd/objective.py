@@ -17,9 +17,10 @@ from jaxtyping import Array, Float
 from diffmd.box import Box, BoxShape, fractional, transform, widths
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
+from diffmd.dynamics.guard import Guard
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments, usual_length
-from diffmd.dynamics.segment import Measure, Opening, Report, Shape, run_segment
+from diffmd.dynamics.segment import UNGUARDED, Measure, Opening, Report, Shape, run_segment
 from diffmd.losses import LossTerm, Rows, evaluate, frame_steps
 from diffmd.neighbors import NeighborPlan, build
 from diffmd.parameters import Parameters
@@ -123,11 +124,18 @@ class Problem:
         return state, Opening(neighbors.needed, reach)
 
     def advance(
-        self, p: P, base: Values, key: Array, shape: Shape, state: State, probes: Float[Array, "steps"] | None = None
+        self,
+        p: P,
+        base: Values,
+        key: Array,
+        shape: Shape,
+        state: State,
+        probes: Float[Array, "steps"] | None = None,
+        guard: Guard = UNGUARDED,
     ) -> tuple[State, tuple[object, ...], Report]:
         """A segment of steps; its rows are those of the terms `shape.active`."""
         measures = tuple(_observe(term) for term in self.terms)
-        return run_segment(self.dynamics, measures, shape, self.values(p, base), key, state, probes)
+        return run_segment(self.dynamics, measures, shape, self.values(p, base), key, state, probes, guard)
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, state: State) -> list[Rows]:
         """Every term's measurement of one state (step 0's, which no segment measures)."""

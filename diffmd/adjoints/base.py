@@ -103,6 +103,10 @@ class Adjoint(abc.ABC):
             raise ValueError(f"nothing is kept between gradients, and {', '.join(arrays)} was saved")
 
 
+Choice = tuple[tuple[int, ...], ...]
+"""For each term, which of the rows that were taken its schedule asks for."""
+
+
 @dataclasses.dataclass
 class Measurements:
     """Rows of a run in the order they came, for `finish`."""
@@ -129,23 +133,21 @@ class Measurements:
             self.taken[k].extend(segment.frames)
 
     @property
-    def choice(self) -> tuple[tuple[int, ...], ...]:
+    def choice(self) -> Choice:
         """For each term the rows, of those taken, that its schedule asks for."""
         frames = self.problem.frames
         return tuple(tuple(int(i) for i in wanted_rows(t, f)) for t, f in zip(self.taken, frames, strict=True))
 
 
-def finish(
-    problem: Problem, choice: tuple[tuple[int, ...], ...], pieces: list[list[Any]], *, start: bool
-) -> tuple[Array, Array]:
-    """Loss and terms of one problem from its pieces; with `start` the first piece of a term is step 0's single row."""
+def chosen_rows(choice: Choice, pieces: list[list[Any]], *, start: bool) -> list[Any]:
+    """Each term's rows, frames first, from its pieces; with `start` the first piece is step 0's single row."""
     rows = []
     for chosen, parts in zip(choice, pieces, strict=True):
         parts = [jax.tree.map(lambda row: row[None], parts[0]), *parts[1:]] if start else parts
         whole = jax.tree.map(lambda *pieces: jnp.concatenate(pieces), *parts)
         taken = jax.tree.leaves(whole)[0].shape[0]
         rows.append(whole if chosen == tuple(range(taken)) else _chosen(whole, np.asarray(chosen)))
-    return problem.finish(rows)
+    return rows
 
 
 def _chosen(rows: Any, places: Int[np.ndarray, "frames"]) -> Any:

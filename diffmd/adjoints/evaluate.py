@@ -9,20 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffmd.adjoints.base import Floats, Measurements, Progress, Say, finish, join, split
+from diffmd.adjoints.base import Floats, Measurements, Progress, Say
+from diffmd.adjoints.flow import Flow, Replicas, flow_of
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Opening, Report, Shape
 from diffmd.neighbors import NeighborPlan
-from diffmd.objective import Objective, P, Problem, Ready
+from diffmd.objective import Objective, P, Ready
 from diffmd.system import Values
 
 
 class Evaluator:
     """Runs the objective forward. `many` runs a batch of parameters side by side, one program for all of them."""
 
-    def __init__(self, objective: Objective) -> None:
-        self._problems = objective.problems
+    def __init__(self, objective: Objective, replicas: Replicas | None = None) -> None:
+        self._flows = [flow_of(problem, replicas) for problem in objective.problems]
         self._made: dict[Any, Any] = {}
 
     def one(self, ready: Ready, p: P, say: Say, progress: Progress) -> tuple[float, list[float]]:
@@ -35,7 +36,7 @@ class Evaluator:
         self, ready: Ready, batch: P, say: Say, progress: Progress
     ) -> tuple[Float[np.ndarray, "batch"], Float[np.ndarray, "batch terms"]]:
         """Losses and terms of each row of `batch`: nan where a run left the finite numbers, unless all of them did."""
-        out = [self._problem(problem, ready, batch, say, progress) for problem in self._problems]
+        out = [self._run(flow, ready, batch, say, progress) for flow in self._flows]
         return np.sum([o[0] for o in out], axis=0), np.concatenate([o[1] for o in out], axis=1)
 
     def _once(self, name: Any, make: Any) -> Any:
@@ -43,13 +44,14 @@ class Evaluator:
             self._made[name] = jax.jit(make)
         return self._made[name]
 
-    def _problem(self, problem: Problem, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
+    def _run(self, flow: Flow, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
+        problem = flow.problem
         base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
 
         def start(plan: NeighborPlan) -> Any:
             def first(p: P, base: Values) -> tuple[Floats, Opening]:
-                state, opening = problem.opened(p, base, plan)
-                return split(state), opening
+                floats, _, opening = flow.opened(flow.spread(p), base, plan)
+                return floats, opening
 
             def all_first(batch: P, base: Values) -> tuple[tuple[Floats, Array], Opening]:
                 floats, openings = jax.vmap(first, (0, None))(batch, base)
@@ -60,15 +62,12 @@ class Evaluator:
             return self._once((problem.name, "start", plan), all_first)
 
         def measure(batch: P, base: Values, floats: Floats, step: Array) -> Any:
-            return jax.vmap(lambda p, f: problem.measure(p, base, plan, join(f, problem.box_shape, step)))(
-                batch, floats
-            )
+            return jax.vmap(lambda p, f: flow.measure(flow.spread(p), base, plan, f, step))(batch, floats)
 
         def run(shape: Shape) -> Any:
             def segment(batch: P, base: Values, key: Array, floats: Floats, step: Array) -> Any:
                 def one(p: P, floats: Floats) -> Any:
-                    state, rows, report = problem.advance(p, base, key, shape, join(floats, problem.box_shape, step))
-                    return split(state), state.step, rows, report
+                    return flow.advance(flow.spread(p), base, key, shape, floats, step)
 
                 floats, steps, rows, reports = jax.vmap(one)(batch, floats)
                 # A run that left the finite numbers has lost its own loss; the others go on beside it.
@@ -98,10 +97,10 @@ class Evaluator:
             progress(segment.steps)
 
         march(problem.name, (floats, step), problem.segments(problem.longest(plan)), control, advance, accepted, say)
-        choice, started = rows.choice, problem.measures_start
+        choice = rows.choice
 
         def finished(pieces: Any) -> Any:
-            return jax.vmap(lambda own: finish(problem, choice, own, start=started))(pieces)
+            return jax.vmap(lambda own: flow.finish(choice, own))(pieces)
 
         losses, terms = self._once((problem.name, "finish", choice), finished)(rows.pieces)
         return np.asarray(losses), np.asarray(terms)

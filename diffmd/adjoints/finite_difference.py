@@ -18,7 +18,9 @@ from pydantic import Field
 
 from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, basis, flat_size, run_steps, unflatten
 from diffmd.adjoints.evaluate import Evaluator
+from diffmd.adjoints.flow import Average, Replicas
 from diffmd.adjoints.method import MethodSpec, Resources
+from diffmd.adjoints.options import AVERAGE, REPLICAS, replicas_of
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
 
@@ -52,9 +54,9 @@ class Difference:
 class FiniteDifference(Adjoint):
     """Central differences over an objective, `batch` displaced trajectories at once; `step` None: a sweep."""
 
-    def __init__(self, objective: Objective, step: float | None, batch: int) -> None:
+    def __init__(self, objective: Objective, step: float | None, batch: int, replicas: Replicas | None = None) -> None:
         self._problems = objective.with_mode("forward").problems
-        self._evaluator = Evaluator(Objective(self._problems, objective.parameters))
+        self._evaluator = Evaluator(Objective(self._problems, objective.parameters), replicas)
         self._step = step
         self._batch = max(2, batch)
 
@@ -179,7 +181,10 @@ class FiniteDifferenceSpec(MethodSpec):
         "the plateau between truncation and rounding.",
     )
     batch: int = quantity(16, doc="How many displaced trajectories run at once.", gt=0)
+    replicas: int | None = REPLICAS
+    average: Average = AVERAGE
 
     def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
         """See `MethodSpec`."""
-        return FiniteDifference(objective, None if self.step == "auto" else self.step, self.batch)
+        step = None if self.step == "auto" else self.step
+        return FiniteDifference(objective, step, self.batch, replicas_of(self.replicas, self.average))

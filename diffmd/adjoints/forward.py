@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import jax
@@ -18,20 +19,19 @@ from diffmd.adjoints.base import (
     Progress,
     Say,
     basis,
-    finish,
     flat_size,
-    join,
     run_steps,
-    split,
     unflatten,
 )
+from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources
+from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
 from diffmd.neighbors import NeighborPlan
-from diffmd.objective import Objective, P, Problem, Ready
+from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
 from diffmd.system import Values
 
@@ -40,24 +40,34 @@ _POINTS = 50
 
 
 class Forward(Adjoint):
-    """Forward mode over an objective, `batch` tangents at once."""
+    """Forward mode over an objective, `batch` tangents at once.
 
-    def __init__(self, objective: Objective, batch: int) -> None:
+    Args:
+        replicas: independent runs side by side; None: the one run.
+        truncate: as in `Guard`.
+    """
+
+    def __init__(
+        self, objective: Objective, batch: int, replicas: Replicas | None = None, truncate: int | None = None
+    ) -> None:
         self._problems = objective.with_mode("forward").problems
         self._batch = batch
+        self._replicas = replicas
+        self._flows = [flow_of(problem, replicas, truncate) for problem in self._problems]
         self._made: dict[Any, Any] = {}
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run with tangents for every `batch` parameters."""
         size = flat_size(p)
-        slopes: list[np.ndarray] = []
-        healths: list[Health] = []
-        for start in range(0, size, self._batch):
-            tangents = basis(p, start, min(start + self._batch, size))
-            loss, terms, slope, health = self.directional(ready, p, tangents, say, progress)
-            slopes.append(slope)
-            healths.append(health)
-        return Gradient(loss, terms, unflatten(p, np.concatenate(slopes)), worst(healths))
+        pushed = [
+            self._pushed(ready, p, basis(p, start, min(start + self._batch, size)), say, progress)
+            for start in range(0, size, self._batch)
+        ]
+        shares = np.concatenate([one.shares for one in pushed])
+        found = gathered(_by_path(p, shares, self._replicas), self._replicas)
+        health = worst([one.health for one in pushed])
+        loss, terms = pushed[0].loss, pushed[0].terms
+        return Gradient(loss, terms, found.gradients, health, found.standard_error, found.sign_agreement)
 
     def steps(self, p: P) -> int:
         """A run for every `batch` parameters."""
@@ -67,40 +77,50 @@ class Forward(Adjoint):
         self, ready: Ready, p: P, tangents: P, say: Say, progress: Progress
     ) -> tuple[float, list[float], Float[np.ndarray, "tangents"], Health]:
         """Loss, terms, the loss's derivative along each tangent (stacked first), and the tangents' health."""
-        parts = [self._one(problem, ready, p, tangents, say, progress) for problem in self._problems]
+        one = self._pushed(ready, p, tangents, say, progress)
+        slopes = one.shares if self._replicas is None else one.shares.sum(axis=1)
+        return one.loss, one.terms, slopes, one.health
+
+    def _pushed(self, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> _Pushed:
+        parts = [self._one(flow, ready, p, tangents, say, progress) for flow in self._flows]
         loss = sum(float(part[0]) for part in parts)
         terms = [float(t) for part in parts for t in np.asarray(part[1])]
-        slope = np.sum([np.asarray(part[2]) for part in parts], axis=0)
-        return loss, terms, slope, worst([part[3] for part in parts])
+        shares = np.sum([np.asarray(part[2]) for part in parts], axis=0)
+        return _Pushed(loss, terms, shares, worst([part[3] for part in parts]))
 
     def _once(self, name: Any, make: Any) -> Any:
         if name not in self._made:
             self._made[name] = jax.jit(make)
         return self._made[name]
 
-    def _one(self, problem: Problem, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Any:
+    def _one(self, flow: Flow, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Any:
+        problem = flow.problem
         base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
 
         def start(plan: NeighborPlan) -> Any:
             def first(p: P, tangents: P, base: Values) -> Any:
-                out = _pushed(lambda q: split(problem.start(q, base, plan)), (dict(p),), (dict(tangents),))
-                return (*out, jnp.asarray(problem.first_step)), problem.opened(p, base, plan)[1]
+                def floats(q: P) -> Floats:
+                    return flow.opened(flow.spread(q), base, plan)[0]
+
+                out = _along(floats, (dict(p),), (dict(tangents),))
+                opening = flow.opened(flow.spread(p), base, plan)[2]
+                return (*out, jnp.asarray(problem.first_step)), opening
 
             return self._once((problem.name, "start", plan), first)
 
         def measure(p: P, tangents: P, base: Values, floats: Floats, tfloats: Floats, step: Array) -> Any:
             def at(q: P, f: Floats) -> Any:
-                return problem.measure(q, base, plan, join(f, problem.box_shape, step))
+                return flow.measure(flow.spread(q), base, plan, f, step)
 
-            return _pushed(at, (dict(p), floats), (dict(tangents), tfloats))
+            return _along(at, (dict(p), floats), (dict(tangents), tfloats))
 
         def run(shape: Shape) -> Any:
             def segment(
                 p: P, tangents: P, base: Values, key: Array, floats: Floats, tfloats: Floats, step: Array
             ) -> Any:
                 def one(q: P, f: Floats) -> Any:
-                    state, rows, report = problem.advance(q, base, key, shape, join(f, problem.box_shape, step))
-                    return (split(state), rows), (state.step, report)
+                    after, done, rows, report = flow.advance(flow.spread(q), base, key, shape, f, step)
+                    return (after, rows), (done, report)
 
                 def push(tq: P, tf: Floats) -> Any:
                     return jax.jvp(one, (dict(p), floats), (tq, tf), has_aux=True)
@@ -138,26 +158,46 @@ class Forward(Adjoint):
 
         longest = min(problem.longest(plan), max(1, -(-problem.steps // _POINTS)))
         march(problem.name, (floats, tfloats, step), problem.segments(longest), control, advance, accepted, say)
-        choice, started = rows.choice, problem.measures_start
+        choice = rows.choice
 
         def finished(pieces: Any, tpieces: Any) -> Any:
-            def one(own: Any) -> Any:
-                return finish(problem, choice, own, start=started)
+            loss, pull, terms = jax.vjp(lambda own: flow.finish(choice, own), pieces, has_aux=True)
+            (cotangents,) = pull(jnp.ones_like(loss))
+            # Each replica's share of the slope is what its own rows give to it.
+            return loss, terms, _paired(cotangents, tpieces, 1 if self._replicas is None else 2)
 
-            def push(moving: Any) -> Any:
-                return jax.jvp(one, (pieces,), (moving,))
-
-            (loss, terms), (slope, _) = jax.vmap(push, out_axes=(None, 0))(tpieces)
-            return loss, terms, slope
-
-        loss, terms, slope = self._once((problem.name, "finish", choice), finished)(rows.pieces, trows.pieces)
+        loss, terms, shares = self._once((problem.name, "finish", choice), finished)(rows.pieces, trows.pieces)
         steps, norms = np.array([s for s, _ in points]), np.array([float(n) for _, n in points])
-        return loss, terms, slope, along_trajectory("tangent", steps, norms, reverse=False)
+        return loss, terms, shares, along_trajectory("tangent", steps, norms, reverse=False)
 
 
-def _pushed(function: Any, primals: Any, tangents: Any) -> Any:
+@dataclasses.dataclass(frozen=True)
+class _Pushed:
+    """What one batch of tangents gave; `shares` are (tangents,), or (tangents, replicas)."""
+
+    loss: float
+    terms: list[float]
+    shares: np.ndarray
+    health: Health
+
+
+def _along(function: Any, primals: Any, tangents: Any) -> Any:
     """The function's value, and its derivative along each of the stacked tangents."""
     return jax.vmap(lambda *moving: jax.jvp(function, primals, moving), out_axes=(None, 0))(*tangents)
+
+
+def _paired(cotangents: Any, tangents: Any, kept: int) -> Array:
+    """Sum of cotangent times tangent over all arrays and axes, but the first `kept` of the tangents."""
+    pairs = zip(jax.tree.leaves(cotangents), jax.tree.leaves(tangents), strict=True)
+    return sum((jnp.sum(c[None] * t, axis=tuple(range(kept, t.ndim))) for c, t in pairs), jnp.zeros(()))
+
+
+def _by_path(p: P, shares: np.ndarray, replicas: Replicas | None) -> dict[str, np.ndarray]:
+    """Shares of each flattened parameter (replicas second) by path, in its shape, replicas first."""
+    if replicas is None:
+        return unflatten(p, shares)
+    each = [unflatten(p, shares[:, r]) for r in range(replicas.count)]
+    return {path: np.stack([one[path] for one in each]) for path in p}
 
 
 @METHODS.register
@@ -166,7 +206,10 @@ class ForwardSpec(MethodSpec):
 
     method: Literal["forward"] = "forward"
     batch: int = quantity(16, doc="How many tangents are carried at once.", gt=0)
+    truncate: int | None = TRUNCATE
+    replicas: int | None = REPLICAS
+    average: Average = AVERAGE
 
     def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
         """See `MethodSpec`."""
-        return Forward(objective, self.batch)
+        return Forward(objective, self.batch, replicas_of(self.replicas, self.average), self.truncate)

@@ -17,12 +17,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
+from diffmd.dynamics.guard import Guard
 from diffmd.forcefield import Neighbors
 from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
 from diffmd.system import State, Values
 
 Measure = Callable[[Frame, State], object]
 """What is kept of a frame: any pytree of arrays."""
+
+
+UNGUARDED = Guard()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +99,7 @@ class _Loop:
     measures: tuple[Measure, ...]
     values: Values
     key: Array
+    guard: Guard
 
     def list_of(self, state: State) -> Neighbors:
         x, box = lax.stop_gradient((state.positions, state.box))
@@ -105,6 +110,7 @@ class _Loop:
 
         def body(carry, probe):  # type: ignore[no-untyped-def]
             state, worst = carry
+            state = self.guard.held(state)
             if probe is not None:
                 x, v = _tap(state.positions, state.velocities, probe)
                 state = dataclasses.replace(state, positions=x, velocities=v)
@@ -134,17 +140,19 @@ def run_segment(
     key: Array,
     state: State,
     probes: Float[Array, "steps"] | None = None,
+    guard: Guard = UNGUARDED,
 ) -> tuple[State, tuple[object, ...], Report]:
     """Runs a segment.
 
     Args:
         probes: zeros, one a step; their "gradient" is the norm of the state's cotangent at the start of each step.
             They forbid forward mode; None leaves them out.
+        guard: what holds the derivative back.
 
     Returns:
         The state after it, the rows of each active measure (frames first), and the report.
     """
-    loop = _Loop(dynamics, shape, measures, values, key)
+    loop = _Loop(dynamics, shape, measures, values, key, guard)
     zero = jnp.zeros((), state.positions.dtype)
     needed = jnp.zeros(5, np.int32)
     if not shape.plan.is_list:
@@ -194,7 +202,7 @@ def run_segment(
 
         def interval(carry, probes):  # type: ignore[no-untyped-def]
             inner, needed = carry
-            end, _, report = run_segment(dynamics, measures, unmeasured, values, key, inner[0], probes)
+            end, _, report = run_segment(dynamics, measures, unmeasured, values, key, inner[0], probes, guard)
             inner = (end, jnp.maximum(inner[1], report.displacement2))
             # The frame's own list counts, too: after the last frame there is no block that would find it too short.
             own = loop.list_of(end)

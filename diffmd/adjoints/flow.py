@@ -1,0 +1,249 @@
+"""A problem's functions of what is differentiated: of one trajectory, or of replicas side by side.
+
+A method is written once against `Flow`. Replicas are independent runs of one problem: other velocities, other starting
+conformations where the config draws them, other noise. Each has its own copy of the parameters, so that the gradient
+with respect to the copies is each replica's own share.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from diffmd.adjoints.base import Choice, Floats, chosen_rows, join, split
+from diffmd.dynamics.guard import Guard
+from diffmd.dynamics.segment import UNGUARDED, Opening, Report, Shape
+from diffmd.losses import compared, reduced
+from diffmd.neighbors import NeighborPlan
+from diffmd.objective import P, Problem
+from diffmd.system import Values
+
+DRAWN = ("system.positions", "system.velocities")
+"""Which held values differ from replica to replica: their arrays have the replicas first."""
+
+Average = Literal["loss", "observable"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Replicas:
+    """How many, and what is averaged over them: the loss of each, or the reduced observable before it is compared."""
+
+    count: int
+    average: Average = "loss"
+
+
+class Flow(abc.ABC):
+    """The functions of a problem, pure and ready to be compiled. `p` is what `spread` gives."""
+
+    problem: Problem
+
+    @abc.abstractmethod
+    def spread(self, p: P) -> dict[str, Array]:
+        """The parameters as the other functions take them."""
+
+    @abc.abstractmethod
+    def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[Floats, Array, Opening]:
+        """What is differentiated of the first state, its step, and what tells whether its forces miss no pair."""
+
+    @abc.abstractmethod
+    def advance(
+        self,
+        p: P,
+        base: Values,
+        key: Array,
+        shape: Shape,
+        floats: Floats,
+        step: Array,
+        probes: Float[Array, "steps"] | None = None,
+    ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
+        """A segment: what is differentiated of the state after it, its step, rows, report."""
+
+    @abc.abstractmethod
+    def measure(self, p: P, base: Values, plan: NeighborPlan, floats: Floats, step: Array) -> list[Any]:
+        """Every term's measurement of one state."""
+
+    @abc.abstractmethod
+    def finish(self, choice: Choice, pieces: list[list[Any]]) -> tuple[Array, Array]:
+        """Loss and terms from the rows that the segments gave (see `Measurements`)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Single(Flow):
+    """One trajectory."""
+
+    problem: Problem
+    guard: Guard = UNGUARDED
+
+    def spread(self, p: P) -> dict[str, Array]:
+        """See `Flow`."""
+        return dict(p)
+
+    def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[Floats, Array, Opening]:
+        """See `Flow`."""
+        state, opening = self.problem.opened(p, base, plan)
+        return split(state), state.step, opening
+
+    def advance(
+        self,
+        p: P,
+        base: Values,
+        key: Array,
+        shape: Shape,
+        floats: Floats,
+        step: Array,
+        probes: Float[Array, "steps"] | None = None,
+    ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
+        """See `Flow`."""
+        state = join(floats, self.problem.box_shape, step)
+        after, rows, report = self.problem.advance(p, base, key, shape, state, probes, self.guard)
+        return split(after), after.step, rows, report
+
+    def measure(self, p: P, base: Values, plan: NeighborPlan, floats: Floats, step: Array) -> list[Any]:
+        """See `Flow`."""
+        return list(self.problem.measure(p, base, plan, join(floats, self.problem.box_shape, step)))
+
+    def finish(self, choice: Choice, pieces: list[list[Any]]) -> tuple[Array, Array]:
+        """See `Flow`."""
+        return self.problem.finish(chosen_rows(choice, pieces, start=self.problem.measures_start))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Replicated(Flow):
+    """Replicas side by side: they come first in every array of `Floats`, of the rows, and of `DRAWN` in the base."""
+
+    problem: Problem
+    replicas: Replicas
+    guard: Guard = UNGUARDED
+
+    @property
+    def _one(self) -> Single:
+        return Single(self.problem, self.guard)
+
+    def spread(self, p: P) -> dict[str, Array]:
+        """A copy for each replica."""
+        return {path: jnp.broadcast_to(value, (self.replicas.count, *jnp.shape(value))) for path, value in p.items()}
+
+    def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[Floats, Array, Opening]:
+        """See `Flow`."""
+
+        def one(p: P, base: Values) -> tuple[Floats, Opening]:
+            floats, _, opening = self._one.opened(p, base, plan)
+            return floats, opening
+
+        floats, openings = jax.vmap(one, (0, _axes(base)))(p, base)
+        opening = Opening(jnp.max(openings.needed, 0), jnp.min(openings.reach))
+        return floats, jnp.asarray(self.problem.first_step), opening
+
+    def advance(
+        self,
+        p: P,
+        base: Values,
+        key: Array,
+        shape: Shape,
+        floats: Floats,
+        step: Array,
+        probes: Float[Array, "steps"] | None = None,
+    ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
+        """See `Flow`."""
+
+        def one(p: P, base: Values, key: Array, floats: Floats, probes: Array | None) -> Any:
+            floats, _, rows, report = self._one.advance(p, base, key, shape, floats, step, probes)
+            return floats, rows, report
+
+        keys = replica_keys(key, self.replicas.count)
+        axes = (0, _axes(base), 0, 0, None)
+        floats, rows, reports = jax.vmap(one, axes)(p, base, keys, floats, probes)
+        report = Report(jnp.max(reports.displacement2), jnp.max(reports.needed, 0), jnp.all(reports.finite))
+        return floats, step + shape.steps, rows, report
+
+    def measure(self, p: P, base: Values, plan: NeighborPlan, floats: Floats, step: Array) -> list[Any]:
+        """See `Flow`."""
+
+        def one(p: P, base: Values, floats: Floats) -> list[Any]:
+            return self._one.measure(p, base, plan, floats, step)
+
+        measured: list[Any] = jax.vmap(one, (0, _axes(base), 0))(p, base, floats)
+        return measured
+
+    def finish(self, choice: Choice, pieces: list[list[Any]]) -> tuple[Array, Array]:
+        """See `Flow`."""
+        terms = self.problem.terms
+
+        def values(pieces: list[list[Any]]) -> list[Array]:
+            rows = chosen_rows(choice, pieces, start=self.problem.measures_start)
+            return [reduced(term, row) for term, row in zip(terms, rows, strict=True)]
+
+        each = jax.vmap(values)(pieces)
+        if self.replicas.average == "observable":
+            worth = [compared(term, jnp.mean(y, axis=0)) for term, y in zip(terms, each, strict=True)]
+        else:
+            worth = [
+                jnp.mean(jax.vmap(functools.partial(compared, term))(y)) for term, y in zip(terms, each, strict=True)
+            ]
+        stacked = self.problem.weight * jnp.stack(worth)
+        return jnp.sum(stacked), stacked
+
+
+def flow_of(
+    problem: Problem, replicas: Replicas | None = None, truncate: int | None = None, clip: float | None = None
+) -> Flow:
+    """The flow of a problem under a method's options."""
+    guard = Guard(truncate, clip, problem.first_step + problem.steps)
+    return Single(problem, guard) if replicas is None else Replicated(problem, replicas, guard)
+
+
+def replica_keys(key: Array, count: int) -> Array:
+    """The random key of each replica; the first is the run's own, so that it is the run without replicas."""
+    others = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(1, count))
+    return jnp.concatenate([key[None], others])
+
+
+def _axes(base: Values) -> dict[str, int | None]:
+    return {name: 0 if name in DRAWN else None for name in base}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """A gradient from the shares of replicas: its sum, the standard error of that, and how many agree on its sign."""
+
+    gradients: dict[str, np.ndarray]
+    standard_error: dict[str, np.ndarray] | None
+    sign_agreement: dict[str, np.ndarray] | None
+
+
+def gathered(shares: Mapping[str, np.ndarray], replicas: Replicas | None) -> Shares:
+    """What the shares of the gradient (replicas first; without replicas the gradient itself) add up to.
+
+    With g_r = R times share r the gradient is the mean of g_r, its standard error sqrt(var(g_r) / R) (with R - 1), and
+    the sign agreement the fraction of g_r that have the mean's sign.
+    """
+    if replicas is None:
+        return Shares({path: np.asarray(value) for path, value in shares.items()}, None, None)
+    count = replicas.count
+    gradients, errors, signs = {}, {}, {}
+    for path, value in shares.items():
+        each = count * np.asarray(value)
+        mean = each.mean(axis=0)
+        gradients[path] = mean
+        errors[path] = each.std(axis=0, ddof=1) / np.sqrt(count)
+        signs[path] = np.mean(np.sign(each) == np.sign(mean), axis=0)
+    return Shares(gradients, errors, signs)
+
+
+def spread_values(values: Sequence[Values]) -> Values:
+    """The held values of replicas in one: `DRAWN` stacked, the rest the first's."""
+    first = values[0]
+    return {**first, **{name: jnp.stack([one[name] for one in values]) for name in DRAWN}}
+
+
+def replica_values(base: Values, number: int) -> Values:
+    """The held values of one replica."""
+    return {**base, **{name: base[name][number] for name in DRAWN}}

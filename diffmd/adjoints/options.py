@@ -1,0 +1,29 @@
+"""Fields that several gradient methods share."""
+
+from __future__ import annotations
+
+from diffmd.adjoints.flow import Average, Replicas
+from diffmd.spec import quantity
+
+TRUNCATE = quantity(
+    None,
+    doc="Gradients stop so many steps back: the derivative of the state is cut before steps N - n, N - 2n, ... of a "
+    "run of N; null: never.",
+    unit="steps",
+    gt=0,
+)
+REPLICAS = quantity(
+    None,
+    doc="Independent runs (other random velocities, positions and noise) whose mean gradient is reported with its "
+    "standard error; null: the one run.",
+    ge=2,
+    le=100_000,
+)
+AVERAGE = quantity(
+    "loss", doc="What is averaged over replicas: each one's loss, or the reduced observable before it is compared."
+)
+
+
+def replicas_of(count: int | None, average: Average) -> Replicas | None:
+    """The replicas that a config asks for."""
+    return None if count is None else Replicas(count, average)
