@@ -196,6 +196,14 @@ def _match(path: str, index: Mapping[str, tuple[Place, ...]], where: str) -> lis
     return [(f"{found[0][0]}[{parsed['index'].replace(' ', '')}]", places)]
 
 
+def selects(path: str, full: str) -> bool:
+    """Whether a path of `parameters` (with globs, a slice, or a number of a list) takes anything of a value."""
+    parsed = _SLICED.fullmatch(path)
+    stem = parsed["path"].strip() if parsed else path
+    item = _ITEM.fullmatch(path)
+    return _fits(stem, stem.count(".") + 1, full) or (item is not None and item["path"] == full)
+
+
 def _fits(pattern: str, depth: int, full: str) -> bool:
     """Whether the first `depth` names of `full` fit the pattern name by name."""
     names = full.split(".")

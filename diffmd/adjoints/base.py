@@ -41,12 +41,14 @@ class Health:
     """Whether a gradient means anything.
 
     Attributes:
-        kind: what `norm` is: ``cotangent`` (reverse), ``tangent`` (forward), ``plateau`` (finite differences).
+        kind: what `norm` is: ``cotangent`` (reverse), ``tangent`` (forward), ``plateau`` (finite differences),
+            ``effective_samples`` (reweight: each frame's weight, times the number of frames).
         steps, norm: the norm along the trajectory, by step, of the system where it is largest; for ``plateau``, the
             relative step sizes and the spread of the derivative there.
         growth_rate: mean d ln(norm) per step in the direction of propagation.
         horizon: number of steps over which the norm has not yet begun its last growth; None if it does not grow.
         advice: one sentence.
+        effective_samples: how many of the sampled frames the weights leave (reweight).
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Health:
     growth_rate: float | None
     horizon: int | None
     advice: str
+    effective_samples: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Adjoint(abc.ABC):
         return {}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Takes back what `saved` gave."""
+        """Takes back what `saved` gave; of nothing, it forgets whatever it had."""
         if arrays:
             raise ValueError(f"nothing is kept between gradients, and {', '.join(arrays)} was saved")
 

@@ -17,11 +17,13 @@ from diffmd.spec import Spec
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One term of a loss, as far as a method cares: its path in the config, its observable and its reduction."""
+    """One term of a loss, as far as a method cares: its path in the config, its observable, its reduction, and how many
+    frames it has (None where its schedule does not fit the run)."""
 
     path: str
     observable: Observable | SeriesObservable
     reduce: str
+    frames: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

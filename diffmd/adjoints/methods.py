@@ -4,5 +4,15 @@ from diffmd.adjoints.finite_difference import FiniteDifferenceSpec
 from diffmd.adjoints.forward import ForwardSpec
 from diffmd.adjoints.method import Measured, MethodSpec, Resources, Setting
 from diffmd.adjoints.reverse import ReverseSpec
+from diffmd.adjoints.reweight import ReweightSpec
 
-__all__ = ["FiniteDifferenceSpec", "ForwardSpec", "Measured", "MethodSpec", "Resources", "ReverseSpec", "Setting"]
+__all__ = [
+    "FiniteDifferenceSpec",
+    "ForwardSpec",
+    "Measured",
+    "MethodSpec",
+    "Resources",
+    "ReverseSpec",
+    "ReweightSpec",
+    "Setting",
+]

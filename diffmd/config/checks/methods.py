@@ -8,7 +8,11 @@ from diffmd.adjoints.method import Measured, MethodSpec, Setting
 from diffmd.config.checks.interactions import Interactions, built
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.schema import Config
+from diffmd.config.sections.loss import LossTermSpec
+from diffmd.config.terms import frames_of
 from diffmd.errors import ConfigError
+from diffmd.losses import LossTerm, frame_steps
+from diffmd.observables.base import Observable, SeriesObservable
 from diffmd.units import SYSTEMS
 
 
@@ -36,7 +40,7 @@ def method_problems(
 def _setting(one: EffectiveSystem, made: Interactions, parameters: tuple[str, ...]) -> Setting:
     dynamics = one.dynamics
     terms = [
-        Measured(path, made.observables[f"{path}.observable"], term.reduce)
+        _measured(path, made.observables[f"{path}.observable"], term, dynamics.steps)
         for path, term in ((f"{one.loss_path}.{number}", term) for number, term in enumerate(one.loss))
         if f"{path}.observable" in made.observables
     ]
@@ -50,3 +54,12 @@ def _setting(one: EffectiveSystem, made: Interactions, parameters: tuple[str, ..
         tuple(terms),
         parameters,
     )
+
+
+def _measured(path: str, observable: Observable | SeriesObservable, term: LossTermSpec, steps: int) -> Measured:
+    form = LossTerm(path, observable, frames_of(term.frames), term.reduce, term.compare, None, term.weight)
+    try:
+        return Measured(path, observable, term.reduce, len(frame_steps(form, steps)))
+    except ConfigError:
+        # The checks of the loss say so.
+        return Measured(path, observable, term.reduce)

@@ -1,0 +1,93 @@
+"""What an average over the canonical ensemble of configurations is not: dynamics, losses and parameters refused."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Sequence
+
+from diffmd.adjoints.method import Measured, Setting
+from diffmd.errors import ConfigError
+from diffmd.observables.base import SeriesObservable
+from diffmd.parameters import selects
+
+_START = "an average over the ensemble does not depend on where it started"
+_MOMENTUM = "configurations are canonical whatever it is, so that averages over them do not depend on it"
+_WHAT_FOR = {
+    "system.positions": _START,
+    "system.velocities": _START,
+    "dynamics.integrator.dt": _MOMENTUM,
+    "dynamics.integrator.friction": _MOMENTUM,
+}
+"""Parameters that change no average over configurations, and why."""
+
+AVERAGED = ("mean", "none", "variance")
+"""Reductions that frames can be weighted in."""
+
+
+def refusals(setting: Setting) -> Iterator[ConfigError]:
+    """Everything of one system that reweighting cannot differentiate, each with its path and a sentence."""
+    integrator, where = setting.integrator, f"{setting.dynamics_path}.integrator"
+    if not integrator.canonical:
+        yield ConfigError(
+            "method: reweight takes frames of the canonical ensemble, which this integrator does not sample; "
+            "use {kind: langevin, ...}, or method: reverse",
+            where,
+        )
+    elif not float(integrator.parameters["friction"]) > 0:
+        yield ConfigError(
+            "without friction no heat bath acts and the ensemble is not canonical; method: reweight takes friction > 0",
+            f"{where}.friction",
+        )
+    elif not float(integrator.parameters["temperature"]) > 0:
+        yield ConfigError(
+            "at temperature 0 there is one configuration, no ensemble; method: reweight takes a temperature > 0",
+            f"{where}.temperature",
+        )
+    if setting.thermostat is not None:
+        yield ConfigError(
+            "a thermostat that scales velocities does not leave the ensemble canonical; method: reweight takes "
+            "langevin alone",
+            f"{setting.dynamics_path}.thermostat",
+        )
+    for term in setting.terms:
+        yield from _of_term(term)
+
+
+def _of_term(term: Measured) -> Iterator[ConfigError]:
+    if isinstance(term.observable, SeriesObservable):
+        yield ConfigError(
+            "follows the system in time, and method: reweight averages over configurations, each by itself; "
+            "use method: reverse",
+            f"{term.path}.observable",
+        )
+        return
+    if not term.observable.configurational:
+        yield ConfigError(
+            "looks at velocities or the time, and method: reweight averages over configurations; take an observable "
+            "of positions, or method: reverse",
+            f"{term.path}.observable",
+        )
+    if term.reduce not in AVERAGED:
+        yield ConfigError(
+            f"{term.reduce} is no average over the ensemble; method: reweight takes {', '.join(AVERAGED)}",
+            f"{term.path}.reduce",
+        )
+    if term.frames is not None and term.frames < 2:
+        yield ConfigError(
+            "method: reweight averages over many frames; write frames: {from: ..., every: ...}", f"{term.path}.frames"
+        )
+
+
+def still(paths: Sequence[str]) -> Iterator[ConfigError]:
+    """The parameters that change no average over configurations."""
+    for path in paths:
+        # Without the system that they belong to.
+        names = path.split(".")
+        locals_ = [path, ".".join(names[2:]) or "*"] if fnmatch.fnmatchcase("systems", names[0]) else [path]
+        numbers = sorted({"0", *(name for name in names if name.isdigit())})
+        reasons = _WHAT_FOR | {f"system.atoms.{number}.mass": _MOMENTUM for number in numbers}
+        for key, reason in reasons.items():
+            if any(selects(local, key) for local in locals_):
+                yield ConfigError(
+                    f"{path} selects {key}, and {reason}: leave it out, or use method: reverse", "parameters"
+                )
