@@ -69,6 +69,12 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
     for method in methods:
         if method.replace("_", "-") == "finite-difference":
             raise ConfigError("--method finite-difference: it is what the others are checked against; leave it out")
+        if method == "reweight":
+            raise ConfigError(
+                "--method reweight: finite differences of one run are not the truth of an average over the ensemble, "
+                "and its gradient has noise of its own; compare `diffmd gradient --method reweight` and its standard "
+                "error with differences of the losses at displaced parameters, averaged over many seeds"
+            )
         if method not in METHODS:
             raise ConfigError(f"--method {method}: there are {', '.join(METHODS)}")
     return tuple(dict.fromkeys(methods)) or METHODS

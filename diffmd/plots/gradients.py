@@ -33,9 +33,7 @@ def draw_gradients(result: Gradients) -> Picture:
     if len(shown) < len(sizes):
         caption += f" The {len(shown)} largest are drawn."
     if along:
-        caption += (
-            f" Below: norm of the {_kind(result)} along the trajectory. {result.health.get('advice', '')}".rstrip()
-        )
+        caption += f" Below: {_drawn(result)} along the trajectory. {result.health.get('advice', '')}".rstrip()
     header = ["path", "size", "gradient", "norm", "standard_error"]
     return Picture("gradients", figure, header, rows, caption)
 
@@ -79,9 +77,11 @@ def _along(axes: Axes, steps: np.ndarray, norm: np.ndarray, result: Gradients) -
     axes.plot(steps[finite], norm[finite], color=BLUE)
     axes.set_yscale("log")
     axes.set_xlabel("step")
-    axes.set_ylabel(f"norm of the {_kind(result)}")
+    axes.set_ylabel(_drawn(result))
     axes.set_title("Along the trajectory")
 
 
-def _kind(result: Gradients) -> str:
-    return str(result.health.get("kind", "cotangent"))
+def _drawn(result: Gradients) -> str:
+    """What the curve along the trajectory is."""
+    kind = str(result.health.get("kind", "cotangent"))
+    return "weight of each frame / mean weight" if kind == "effective_samples" else f"norm of the {kind}"
