@@ -202,5 +202,5 @@ def merged(dicts: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     out: dict[str, np.ndarray] = {}
     for one in dicts:
         for path, value in one.items():
-            out[path] = out[path] + np.asarray(value) if path in out else np.asarray(value)
+            out[path] = np.asarray(out[path] + np.asarray(value) if path in out else value)
     return out
