@@ -16,7 +16,7 @@ from diffmd.box import Components, volume, widths
 from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, Observable, ObservableContext
 from diffmd.observables.images import BLOCK, components, shortest, squared
-from diffmd.observables.selection import ATOMS, of_type, select, take
+from diffmd.observables.selection import ATOMS, take, two_selections
 from diffmd.spec import OBSERVABLES, Spec, quantity
 
 NotNegative = Annotated[float, Field(ge=0)]
@@ -124,7 +124,7 @@ class RadialDistributionSpec(Spec):
             ConfigError: without periodicity, for a range longer than half the smallest width of the box or that runs
                 backward, for an unknown type or atom, or where there is no pair.
         """
-        first, second = self._selections(context)
+        first, second = two_selections(context, self.atoms, self.types)
         if len(second) - (first is second) < 1:
             raise ConfigError("there is no pair of these atoms", context.name)
         if not context.box.periodic:
@@ -143,10 +143,3 @@ class RadialDistributionSpec(Spec):
         spacing = (high - low) / self.bins
         centers = low + spacing * (np.arange(self.bins) + 0.5)
         return RadialDistribution(first, second, centers, self.width or spacing)
-
-    def _selections(self, context: ObservableContext) -> tuple[np.ndarray, np.ndarray]:
-        if self.types is not None and len(set(self.types)) == 2 and self.atoms is None:
-            first, second = (of_type(context, name, context.path(f"types.{k}")) for k, name in enumerate(self.types))
-            return first, second
-        selected = select(context, self.atoms, self.types)
-        return selected, selected

@@ -51,6 +51,21 @@ def select(context: ObservableContext, atoms: list[int] | None, types: list[str]
     return np.asarray(atoms, dtype=int)
 
 
+def two_selections(
+    context: ObservableContext, atoms: list[int] | None, types: list[str] | None
+) -> tuple[Int[np.ndarray, "first"], Int[np.ndarray, "second"]]:
+    """The atoms of each of two types; or twice the same array, of the atoms listed, of one type, or of all.
+
+    Raises:
+        ConfigError: as `select` does.
+    """
+    if types is not None and len(set(types)) == 2 and atoms is None:
+        first, second = (of_type(context, name, context.path(f"types.{k}")) for k, name in enumerate(types))
+        return first, second
+    selected = select(context, atoms, types)
+    return selected, selected
+
+
 def take(x: Float[Array, "atoms 3"], selected: Int[np.ndarray, "selected"]) -> Float[Array, "selected 3"]:
     """x[selected]; all atoms in order need no gather, and a selection names none twice."""
     if np.array_equal(selected, np.arange(len(x))):
