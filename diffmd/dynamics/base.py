@@ -27,6 +27,8 @@ class Integrator(abc.ABC):
     """Whether total momentum is conserved, so that 3N - 3 degrees of freedom share the kinetic energy."""
     canonical: bool
     """Whether it samples the canonical ensemble."""
+    minimizes: bool = False
+    """Whether it comes to rest at a minimum of the potential energy: there is no temperature, and no thermostat."""
 
     @abc.abstractmethod
     def step(

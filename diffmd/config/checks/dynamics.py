@@ -22,7 +22,15 @@ def dynamics_problems(one: EffectiveSystem) -> Iterator[ConfigError]:
 
 def _coupling(integrator: Any, thermostat: Any, path: str) -> Iterator[ConfigError]:
     numbers = {} if thermostat is None else thermostat.build().parameters
-    dt = float(integrator.build().parameters["dt"])
+    moves = integrator.build()
+    if moves.minimizes and thermostat is not None:
+        yield ConfigError(
+            "atoms that slide to a minimum have no temperature to set; leave the thermostat out, or take an "
+            "integrator that moves them, such as velocity_verlet",
+            path,
+        )
+        return
+    dt = float(moves.parameters["dt"])
     if "tau" in numbers and dt > float(numbers["tau"]):
         yield ConfigError(
             f"{float(numbers['tau']):g} is shorter than the time step {dt:g}; velocities would change sign: "
