@@ -43,7 +43,7 @@ class ForceField:
         return ForceField(system, potentials, mode, tables)
 
     def with_mode(self, mode: Mode) -> ForceField:
-        """The same force field, carrying the derivative of the other mode."""
+        """The same force field, carrying the derivative of another mode."""
         return self if mode == self.mode else ForceField.create(self.system, self.potentials, mode)
 
     @property
@@ -119,6 +119,21 @@ class ForceField:
             elif isinstance(potential, EnergyPotential):
                 total = total - _strain_derivative(potential, p, positions, box, neighbors)
         return total
+
+    def hessian(
+        self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors
+    ) -> Float[Array, "n3 n3"]:
+        """d2U/dx dx, rows and columns by atom, then axis: the derivative of the forces, made symmetric to rounding.
+
+        It is itself differentiable in every mode, as often as is wanted: it is made of plain sums.
+        """
+        plain = self.with_mode("plain")
+
+        def forces(x: Float[Array, "n3"]) -> Float[Array, "n3"]:
+            return plain.forces(values, x.reshape(positions.shape), box, neighbors).reshape(-1)
+
+        curvature = -jax.jacfwd(forces)(positions.reshape(-1))
+        return (curvature + curvature.T) / 2
 
     def only(self, name: str) -> ForceField:
         """The force field with one potential alone."""

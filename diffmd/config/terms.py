@@ -108,6 +108,7 @@ def _measured(
         potential_energy=unknown,
         potential_energies=unknown,
         virial=unknown,
+        hessian=unknown,
         degrees_of_freedom=max(1, 3 * size),
     )
     return np.asarray(observable.measure(frame))

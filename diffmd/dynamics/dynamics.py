@@ -110,5 +110,6 @@ class Dynamics:
             potential_energy=lambda: self.forcefield.energy(values, state.positions, state.box, neighbors),
             potential_energies=lambda: self.forcefield.energies(values, state.positions, state.box, neighbors),
             virial=lambda: self.forcefield.virial(values, state.positions, state.box, neighbors),
+            hessian=lambda: self.forcefield.hessian(values, state.positions, state.box, neighbors),
             degrees_of_freedom=self.degrees_of_freedom,
         )

@@ -24,6 +24,8 @@ class Frame:
         potential_energies: computes each potential's energy by name (a sweep each).
         virial: computes W_ab = -dU/d(strain_ab) when called: for pairs the sum of d_a f_b, with d = x_i - x_j and f
             the force on i.
+        hessian: computes d2U/dx dx when called, rows and columns by atom, then axis. It takes memory and time of 3N
+            forces.
         degrees_of_freedom: n_f in T = 2 E_kin / (n_f k_B).
     """
 
@@ -35,4 +37,5 @@ class Frame:
     potential_energy: Callable[[], Float[Array, ""]]
     potential_energies: Callable[[], Mapping[str, Float[Array, ""]]]
     virial: Callable[[], Float[Array, "3 3"]]
+    hessian: Callable[[], Float[Array, "n3 n3"]]
     degrees_of_freedom: int

@@ -17,7 +17,8 @@ differentiation, so any u will do. Each sweep ends in one variadic `lax.reduce`:
 the elementwise part for every sum.
 
 `custom_vjp` forbids forward mode, so a sweep declares its mode: ``reverse`` carries the adjoint above, ``forward`` the
-tangent (the same Hessian product, read the other way).
+tangent (the same Hessian product, read the other way). Both carry the first derivative alone; ``plain`` has no rule of
+its own, so that JAX differentiates it as often as is wanted (vibrations), slowly.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from jaxtyping import Array, Float, Int
 from diffmd.box import Box, Components, apply_shifts, image_shifts
 from diffmd.neighbors import AllPairs, NeighborList
 
-Mode = Literal["reverse", "forward"]
+Mode = Literal["reverse", "forward", "plain"]
 PairEnergy = Callable[[Array, Mapping[str, Array]], Array]
 Tables = dict[str, Array]
 
@@ -79,14 +80,13 @@ class PairSweep:
         Args:
             q: parameters of a pair: () for all pairs alike, or symmetric (types, types) tables.
         """
-        function = _REVERSE if self.mode == "reverse" else _FORWARD
-        return function(self, box.shape, want, positions, box.vectors, neighbors, q)
+        return _FUNCTIONS[self.mode](self, box.shape, want, positions, box.vectors, neighbors, q)
 
 
-def _row_sums(arrays: list[Array]) -> list[Array]:
-    """Sums of every (..., atoms, K) array over K, in one pass."""
-    if not arrays:
-        return []
+def _row_sums(arrays: list[Array], mode: Mode = "reverse") -> list[Array]:
+    """Sums of every (..., atoms, K) array over K, in one pass; it has no derivative, but in ``plain`` mode."""
+    if not arrays or mode == "plain":
+        return [jnp.sum(a, axis=-1) for a in arrays]
     zeros = [jnp.zeros((), a.dtype) for a in arrays]
     return list(
         lax.reduce(arrays, zeros, lambda x, y: [i + j for i, j in zip(x, y, strict=True)], (arrays[0].ndim - 1,))
@@ -149,7 +149,7 @@ def _symmetric(six: list[Array]) -> Array:
     return jnp.stack([jnp.stack([xx, xy, xz]), jnp.stack([xy, yy, yz]), jnp.stack([xz, yz, zz])])
 
 
-def _collect(want: tuple[str, ...], u: Array, s: Array, d: Components) -> Sweep:
+def _collect(mode: Mode, want: tuple[str, ...], u: Array, s: Array, d: Components) -> Sweep:
     """Row sums of what is wanted, from masked u and S."""
     terms: list[Array] = []
     if "forces" in want:
@@ -158,7 +158,7 @@ def _collect(want: tuple[str, ...], u: Array, s: Array, d: Components) -> Sweep:
         terms.append(u / 2)
     if "virial" in want:
         terms += [-s * d[i] * d[j] for i, j in _UPPER]
-    return _assemble(want, _row_sums(terms))
+    return _assemble(want, _row_sums(terms, mode))
 
 
 def _assemble(want: tuple[str, ...], sums: list[Array]) -> Sweep:
@@ -184,9 +184,9 @@ def _primal(
     pairs = _pairs(sweep, Box(h, shape), neighbors, x, q)
     if want == ("energies",):
         u = jnp.where(pairs.mask, sweep.energy(pairs.r2, pairs.q), 0)
-        return _collect(want, u, u, pairs.d)
+        return _collect(sweep.mode, want, u, u, pairs.d)
     u, s = _derivative(sweep.energy, pairs.r2, pairs.q)
-    return _collect(want, jnp.where(pairs.mask, u, 0), jnp.where(pairs.mask, s, 0), pairs.d)
+    return _collect(sweep.mode, want, jnp.where(pairs.mask, u, 0), jnp.where(pairs.mask, s, 0), pairs.d)
 
 
 # ---------------------------------------------------------------------------------------------------- reverse mode
@@ -319,3 +319,6 @@ def _forward_rule(sweep: PairSweep, shape: Any, want: tuple[str, ...], primals, 
     held = {name: pairs.q[name] for name in moving}
     values, slopes = jax.jvp(elementwise, (list(pairs.d), held), (dd, dq))
     return _assemble(want, _row_sums(list(values))), _assemble(want, _row_sums(list(slopes)))
+
+
+_FUNCTIONS: Mapping[Mode, Callable[..., Sweep]] = {"reverse": _REVERSE, "forward": _FORWARD, "plain": _primal}

@@ -26,7 +26,7 @@ class TermTable:
     Attributes:
         atoms: (terms, arity).
         places: (atoms, M): indices into the flattened (terms * arity) rows, padded with terms * arity.
-        mode: ``reverse`` gives both maps their adjoint; ``forward`` leaves them to JAX.
+        mode: ``reverse`` gives both maps their adjoint; the others leave them to JAX.
     """
 
     atoms: Int[np.ndarray, "terms arity"]
