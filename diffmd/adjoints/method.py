@@ -17,13 +17,14 @@ from diffmd.spec import Spec
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One term of a loss, as far as a method cares: its path in the config, its observable, its reduction, and how many
-    frames it has (None where its schedule does not fit the run)."""
+    """One term of a loss, as far as a method cares: its path in the config, its observable, its reduction, how many
+    frames it has (None where its schedule does not fit the run), and whether the last step is the only one."""
 
     path: str
     observable: Observable | SeriesObservable
     reduce: str
     frames: int | None = None
+    at_end: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Setting:
         potentials: those that are known before the run, by path.
         terms: those of the loss that are known before the run.
         parameters: paths as `parameters` has them, with globs.
+        system_path: of this system in the config.
     """
 
     dynamics_path: str
@@ -48,6 +50,7 @@ class Setting:
     potentials: Mapping[str, Potential]
     terms: tuple[Measured, ...]
     parameters: tuple[str, ...]
+    system_path: str = "system"
 
 
 @dataclasses.dataclass(frozen=True)

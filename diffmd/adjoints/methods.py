@@ -2,6 +2,7 @@
 
 from diffmd.adjoints.finite_difference import FiniteDifferenceSpec
 from diffmd.adjoints.forward import ForwardSpec
+from diffmd.adjoints.implicit import ImplicitSpec
 from diffmd.adjoints.method import Measured, MethodSpec, Resources, Setting
 from diffmd.adjoints.reverse import ReverseSpec
 from diffmd.adjoints.reweight import ReweightSpec
@@ -9,6 +10,7 @@ from diffmd.adjoints.reweight import ReweightSpec
 __all__ = [
     "FiniteDifferenceSpec",
     "ForwardSpec",
+    "ImplicitSpec",
     "Measured",
     "MethodSpec",
     "Resources",

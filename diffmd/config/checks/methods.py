@@ -53,13 +53,15 @@ def _setting(one: EffectiveSystem, made: Interactions, parameters: tuple[str, ..
         made.potentials,
         tuple(terms),
         parameters,
+        one.system_path,
     )
 
 
 def _measured(path: str, observable: Observable | SeriesObservable, term: LossTermSpec, steps: int) -> Measured:
     form = LossTerm(path, observable, frames_of(term.frames), term.reduce, term.compare, None, term.weight)
     try:
-        return Measured(path, observable, term.reduce, len(frame_steps(form, steps)))
+        at = frame_steps(form, steps)
+        return Measured(path, observable, term.reduce, len(at), bool(at[0] == steps))
     except ConfigError:
         # The checks of the loss say so.
         return Measured(path, observable, term.reduce)
