@@ -97,6 +97,16 @@ def rows(frame: Callable[..., Frame]) -> Callable[..., dict[str, jax.Array]]:
             box = None if h is None else Box(h, "triclinic")
             return observable.measure(frame(x, box, v, time=time, **of))
 
-        return jax.vmap(one)(x, v, times, boxes)
+        return jax.jit(jax.vmap(one))(x, v, times, boxes)
 
     return keep
+
+
+@pytest.fixture(scope="session")
+def series(rows: Callable[..., dict[str, jax.Array]]) -> Callable[..., jax.Array]:
+    """The value of a series observable over frames given as for `rows`."""
+
+    def value(observable: SeriesObservable, *frames: object, **fields: object) -> jax.Array:
+        return jax.jit(observable.over)(rows(observable, *frames, **fields))
+
+    return value
