@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Adjoint, Gradient
+from diffmd.adjoints.flow import DRAWN, replica_keys, replica_values, spread_values
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.commands.reporter import Reporter
-from diffmd.config.build import Experiment
+from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.config.checks.memory import installed_memory
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.schema import Config
@@ -23,7 +24,7 @@ from diffmd.errors import ConfigError, Interrupted, NumericalError
 from diffmd.io import checkpoint
 from diffmd.objective import P, Ready
 from diffmd.parameters import check_shapes
-from diffmd.simulation import equilibrate, explain
+from diffmd.simulation import Recorder, equilibrate, explain
 from diffmd.spec import METHODS, Spec
 from diffmd.system import Values
 
@@ -44,38 +45,66 @@ def check_stop(reporter: Reporter) -> None:
         raise Interrupted("stopped as asked", code)
 
 
-def made_ready(experiment: Experiment, p: P, reporter: Reporter, kept: Path | None = None) -> Ready:
+def made_ready(
+    experiment: Experiment, p: P, reporter: Reporter, kept: Path | None = None, replicas: int | None = None
+) -> Ready:
     """Held values after equilibration (with the parameters `p`), and fresh list controls.
 
     Args:
         kept: a checkpoint of equilibrated systems: those in it are not equilibrated again, and others join it.
+        replicas: how many runs stand side by side in the values (see `adjoints.flow`); None: the one run.
     """
     arrays = dict(checkpoint.load(kept).arrays) if kept is not None and checkpoint.exists(kept) else {}
     values: dict[str, Values] = {}
     for one in experiment.systems:
-        held = one.values
-        names = {f"{one.name}/{key}": key for key in ("system.positions", "system.velocities")}
+        each = [one.drawn(number) for number in range(replicas or 1)]
+        held = each[0] if replicas is None else spread_values(each)
+        names = {f"{one.name}/{key}": key for key in DRAWN}
         if one.equilibration is not None and set(names) <= set(arrays):
             held = {**held, **{key: jnp.asarray(arrays[name]) for name, key in names.items()}}
         elif one.equilibration is not None:
-            recorder, steps = one.equilibration
-            reporter.start(steps, "steps", "equilibrate" if len(experiment.systems) == 1 else f"equilibrate {one.name}")
-
-            def progress(done: int) -> None:
-                reporter.advance(done)
-                check_stop(reporter)
-
-            control = one.control(held, "dynamics.equilibration.integrator.dt")
-            held = equilibrate(
-                one.problem, recorder, steps, p, held, experiment.key, control, reporter.message, progress
-            )
-            reporter.finish()
+            relaxed = _equilibrated(experiment, one, each, p, reporter)
+            held = relaxed[0] if replicas is None else spread_values(relaxed)
             arrays |= {name: np.asarray(held[key]) for name, key in names.items()}
             if kept is not None:
                 checkpoint.save(kept, arrays)
         values[one.name] = held
+        if replicas is not None:
+            _check_differ(one, held)
     controls = {one.name: one.control(values[one.name]) for one in experiment.systems}
     return Ready(values, controls, experiment.key)
+
+
+def _equilibrated(
+    experiment: Experiment, one: BuiltSystem, each: list[Values], p: P, reporter: Reporter
+) -> list[Values]:
+    """The values of each replica after the config's equilibration."""
+    assert one.equilibration is not None
+    recorder, steps = one.equilibration
+    label = "equilibrate" if len(experiment.systems) == 1 else f"equilibrate {one.name}"
+    reporter.start(steps * len(each), "steps", label)
+
+    def progress(done: int) -> None:
+        reporter.advance(done)
+        check_stop(reporter)
+
+    out = []
+    for held, key in zip(each, replica_keys(experiment.key, len(each)), strict=True):
+        control = one.control(held, "dynamics.equilibration.integrator.dt")
+        out.append(equilibrate(one.problem, recorder, steps, p, held, key, control, reporter.message, progress))
+    reporter.finish()
+    return out
+
+
+def _check_differ(one: BuiltSystem, held: Values) -> None:
+    """Raises ConfigError where replicas are copies of each other: nothing is drawn, and no noise acts."""
+    alike = all(np.array_equal(held[key][0], held[key][1]) for key in DRAWN)
+    if alike and not one.problem.dynamics.integrator.stochastic:
+        raise ConfigError(
+            "the replicas would all be alike: neither positions nor velocities are random, and no noise acts; "
+            "draw velocities (maxwell_boltzmann) or positions (random), or use a langevin integrator",
+            "gradient.replicas",
+        )
 
 
 def copied(ready: Ready) -> Ready:
@@ -115,6 +144,12 @@ def method_spec(config: Config, method: str | None) -> MethodSpec:
     return spec
 
 
+def replicas_in(spec: Spec) -> int | None:
+    """How many replicas a gradient method runs side by side; None: the one run."""
+    count: int | None = vars(spec).get("replicas")
+    return count
+
+
 def adjoint_of(spec: Spec, experiment: Experiment) -> Adjoint:
     """The adjoint of a `gradient` section."""
     assert isinstance(spec, MethodSpec)
@@ -150,7 +185,37 @@ def explained(experiment: Experiment, ready: Ready, p: P, failure: NonFiniteErro
     """What left the finite numbers, of the system whose run failed."""
     for one in experiment.systems:
         if failure.problem == one.name:
-            return explain(one.problem, p, ready.values[one.name], ready.key, ready.controls[one.name], failure)
+            held = ready.values[one.name]
+            if held["system.positions"].ndim == 2:
+                return explain(one.problem, p, held, ready.key, ready.controls[one.name], failure)
+            return _explained_replica(one, ready, p, failure)
+    return failure
+
+
+def first_run(ready: Ready) -> Ready:
+    """The first of replicas alone; a run without replicas as it is."""
+    values = {
+        name: replica_values(held, 0) if held["system.positions"].ndim == 3 else held
+        for name, held in ready.values.items()
+    }
+    return Ready(values, ready.controls, ready.key)
+
+
+def _explained_replica(one: BuiltSystem, ready: Ready, p: P, failure: NonFiniteError) -> NumericalError:
+    """The first replica that left the finite numbers, and what did."""
+    held = ready.values[one.name]
+    recorder, quiet = Recorder(one.problem), list[str]()
+    keys = replica_keys(ready.key, held["system.positions"].shape[0])
+    for number, key in enumerate(keys):
+        own = replica_values(held, number)
+        control = dataclasses.replace(ready.controls[one.name])
+        plan = one.problem.segments(one.problem.longest(control.plan))
+        try:
+            state = recorder.start(p, own, control)
+            recorder.run(p, own, key, control, state, plan, lambda *_: None, quiet.append)
+        except NonFiniteError as found:
+            told = explain(one.problem, p, own, key, control, found)
+            return NumericalError(f"replica {number}: {told}")
     return failure
 
 

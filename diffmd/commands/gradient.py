@@ -13,6 +13,7 @@ from diffmd.commands.experiment import (
     differentiated,
     made_ready,
     method_spec,
+    replicas_in,
     starting_parameters,
     zero_gradients,
 )
@@ -39,7 +40,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         spec = method_spec(session.config, method)
         experiment = build(session.loaded_config, allow_python=request.allow_python)
         p = starting_parameters(experiment, session.learned)
-        ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED)
+        ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED, replicas_in(spec))
         adjoint = adjoint_of(spec, experiment)
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
         result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)
@@ -49,7 +50,15 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         values = {path: np.asarray(value) for path, value in p.items()}
         write_gradients(
             session.folder / GRADIENTS,
-            Gradients(result.loss, np.asarray(result.terms), values, result.gradients, health=_stored(result.health)),
+            Gradients(
+                result.loss,
+                np.asarray(result.terms),
+                values,
+                result.gradients,
+                result.standard_error or {},
+                result.sign_agreement or {},
+                _stored(result.health),
+            ),
         )
         lines = [f"loss {result.loss:.8g}", *_lines(result, p), result.health.advice, f"in {session.folder}"]
         return session.finish(CommandResult(answer_of(result, p), lines, f"diffmd plot {session.folder}"))
@@ -65,19 +74,32 @@ def answer_of(result: Gradient, p: P) -> dict[str, Any]:
             path: refer(value, GRADIENTS, dataset_name("gradients", path)) for path, value in result.gradients.items()
         },
         "health": health_of(result.health),
+        **_noise_of(result),
+    }
+
+
+def _noise_of(result: Gradient) -> dict[str, Any]:
+    """What ``--json`` prints of a gradient that is a mean: nothing where it is of one run."""
+    given = {"standard_error": result.standard_error, "sign_agreement": result.sign_agreement}
+    return {
+        name: {path: refer(value, GRADIENTS, dataset_name(name, path)) for path, value in by_path.items()}
+        for name, by_path in given.items()
+        if by_path is not None
     }
 
 
 def health_of(health: Health) -> dict[str, Any]:
     """What ``--json`` prints of a gradient's health; `norm` is the norm where propagation ended."""
-    first = health.kind == "cotangent"
-    norm = None if not len(health.norm) or health.kind == "plateau" else float(health.norm[0 if first else -1])
+    ended = {"cotangent": 0, "tangent": -1}
+    norm = float(health.norm[ended[health.kind]]) if health.kind in ended and len(health.norm) else None
+    counted = {} if health.effective_samples is None else {"effective_samples": health.effective_samples}
     return {
         "kind": health.kind,
         "norm": plain(norm),
         "growth_rate": plain(health.growth_rate),
         "horizon": health.horizon,
         "advice": health.advice,
+        **counted,
     }
 
 
@@ -89,8 +111,13 @@ def _lines(result: Gradient, p: P) -> list[str]:
     lines = []
     for path, value in p.items():
         g = result.gradients[path]
+        error = None if result.standard_error is None else result.standard_error[path]
+        signs = None if result.sign_agreement is None else result.sign_agreement[path]
         if g.size == 1:
-            lines.append(f"{path} = {float(np.ravel(value)[0]):.8g}   dL/d = {float(np.ravel(g)[0]):.8g}")
+            noise = "" if error is None else f" +- {float(np.ravel(error)[0]):.2g}"
+            agree = "" if signs is None else f" ({float(np.ravel(signs)[0]):.0%} of replicas agree on the sign)"
+            lines.append(f"{path} = {float(np.ravel(value)[0]):.8g}   dL/d = {float(np.ravel(g)[0]):.8g}{noise}{agree}")
         else:
-            lines.append(f"{path} {np.shape(value)}   |dL/d| = {float(np.linalg.norm(g)):.8g}")
+            noise = "" if error is None else f" +- {float(np.linalg.norm(error)):.2g}"
+            lines.append(f"{path} {np.shape(value)}   |dL/d| = {float(np.linalg.norm(g)):.8g}{noise}")
     return lines

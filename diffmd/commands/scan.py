@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.commands.experiment import adjoint_of, copied, differentiated, made_ready, starting_parameters
+from diffmd.commands.experiment import adjoint_of, copied, differentiated, made_ready, replicas_in, starting_parameters
 from diffmd.commands.facts import Facts
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
@@ -77,7 +77,9 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         start = starting_parameters(experiment, session.learned)
         path = _scanned(experiment, grid)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
-        ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED)
+        ready = made_ready(
+            experiment, start, session.reporter, session.folder / EQUILIBRATED, replicas_in(session.config.gradient)
+        )
         adjoint = adjoint_of(session.config.gradient, experiment)
         shape = np.shape(start[path])
         done = _restored(session, grid, shape)
@@ -85,6 +87,8 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         for value in grid.values[len(done.value) :]:
             p = {**start, path: jnp.full(shape, value, start[path].dtype)}
             loss, slope = float("nan"), np.full(shape, np.nan)
+            # Every point stands for itself, whichever were computed before it.
+            adjoint.restore({})
             try:
                 result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
                 loss, slope = result.loss, result.gradients[path]

@@ -13,7 +13,9 @@ from diffmd.adjoints.base import Gradient
 from diffmd.commands.experiment import (
     adjoint_of,
     differentiated,
+    first_run,
     made_ready,
+    replicas_in,
     starting_parameters,
     zero_gradients,
 )
@@ -41,6 +43,9 @@ from diffmd.objective import P, Ready
 from diffmd.training.loop import EpochRecord, Progress, epoch
 from diffmd.training.optimizers import Optimizer, OptimizerSpec
 from diffmd.training.rules import Rule, Rules
+
+_ADJOINT = "adjoint/"
+"""Under which the checkpoint has what the gradient method keeps from one gradient to the next."""
 
 
 def train(request: Request, reporter: Reporter) -> CommandResult:
@@ -86,7 +91,8 @@ class _Training:
         assert isinstance(spec.optimizer, OptimizerSpec)
         self.optimizer: Optimizer = spec.optimizer.optimizer(rules_of(experiment), spec.clip)
         self.adjoint = adjoint_of(session.config.gradient, experiment)
-        self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED)
+        self.replicas = replicas_in(session.config.gradient)
+        self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
         data = session.loaded_config.data
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
         self.warned: set[str] = set()
@@ -127,7 +133,8 @@ class _Training:
     def _epoch(self, progress: Progress, log: TrainingLog) -> Progress:
         """One epoch, its record and its checkpoint."""
         if self._each_epoch:
-            self.ready = made_ready(self.experiment, progress.p, QuietReporter(self.session.reporter))
+            quiet = QuietReporter(self.session.reporter)
+            self.ready = made_ready(self.experiment, progress.p, quiet, None, self.replicas)
         progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
         self._reached = progress
         self._warn(row.result)
@@ -200,6 +207,13 @@ class _Training:
             progress = Progress.from_arrays(self.optimizer, self.start, saved.arrays)
             controls = {name: ListControl.from_json(text) for name, text in saved.meta["lists"].items()}
             self.ready = dataclasses.replace(self.ready, controls=controls)
+            self.adjoint.restore(
+                {
+                    name.removeprefix(_ADJOINT): np.asarray(array)
+                    for name, array in saved.arrays.items()
+                    if name.startswith(_ADJOINT)
+                }
+            )
             return progress, TrainingLog.resume(folder, progress.epoch)
         terms = sum(len(problem.terms) for problem in self.experiment.objective.problems)
         shapes = {path: np.asarray(value) for path, value in self.start.items()}
@@ -207,7 +221,8 @@ class _Training:
 
     def _save(self, progress: Progress) -> None:
         lists = {name: control.to_json() for name, control in self.ready.controls.items()}
-        checkpoint.save(self._checkpoint, progress.to_arrays(), {"lists": lists})
+        kept = {f"{_ADJOINT}{name}": array for name, array in self.adjoint.saved().items()}
+        checkpoint.save(self._checkpoint, progress.to_arrays() | kept, {"lists": lists})
 
     def _check_limits(self, progress: Progress) -> None:
         """Raises NumericalError where an update left what the config may say, such as a mass below zero."""
@@ -228,7 +243,7 @@ class _Training:
 
     def _trajectories(self, stem: str, p: P, *, keep: bool) -> None:
         """Writes a trajectory of each system under another name until it is whole."""
-        values = self.ready.values
+        values = first_run(self.ready).values
         if self._each_epoch:
             values = made_ready(self.experiment, p, QuietReporter(self.session.reporter)).values
         for one in self.experiment.systems:

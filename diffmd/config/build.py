@@ -49,6 +49,7 @@ class BuiltSystem:
         equilibration: what runs the steps before the run, and how many; None where there are none.
         bonds: pairs to draw and to write.
         recorded: observables that `output` names.
+        drawn: number of a replica -> its held values: what the config draws is drawn anew. Number 0 is `values`.
     """
 
     name: str
@@ -58,17 +59,19 @@ class BuiltSystem:
     equilibration: tuple[Recorder, int] | None
     bonds: np.ndarray
     recorded: Mapping[str, Observable]
+    drawn: Callable[[int], Values]
 
     def control(self, values: Values, dt_path: str = "dynamics.integrator.dt") -> ListControl:
-        """How lists are built for a run that starts from `values` with the time step at `dt_path`."""
+        """How lists are built for a run that starts from `values` (of one or of replicas) with the time step at
+        `dt_path`."""
         spec = self.effective.dynamics.neighbors
         field = self.problem.dynamics.forcefield
-        x = np.asarray(values["system.positions"])
+        x = np.asarray(values["system.positions"]).reshape(-1, self.problem.dynamics.system.size, 3)[0]
         cutoff = field.cutoff if field.needs_pairs else None
         kind = spec.kind if field.needs_pairs else "all_pairs"
         box = self.problem.box(values)
         plan = plan_neighbors(kind, x, box, cutoff, spec.skin, self.problem.dynamics.system.excluded)
-        speed = float(np.sqrt(np.max(np.sum(np.asarray(values["system.velocities"]) ** 2, axis=1), initial=0)))
+        speed = float(np.sqrt(np.max(np.sum(np.asarray(values["system.velocities"]) ** 2, axis=-1), initial=0)))
         every = None if spec.every == "auto" else spec.every
         dt = float(values[dt_path])
         return ListControl(plan, first_block(every, spec.skin, speed, dt), every is not None)
@@ -143,10 +146,7 @@ class _System:
         self.loaded, self.effective = loaded, effective
         self._allow_python = allow_python
         units = SYSTEMS[loaded.config.units]
-        seed = lambda path: seed_of(loaded.config.seed, path)  # noqa: E731
-        moves = effective.dynamics
-        momentum = _built(moves.integrator).conserves_momentum or moves.remove_com_motion > 0
-        self.atoms: StartingAtoms = starting_atoms(effective, units, seed, loaded.folder, momentum)
+        self.atoms = self._atoms(0)
         none = np.zeros((0, 2), int)
         bare = System(self.atoms.group, self.atoms.types, self.atoms.type_names, none, units)
         made = {path: self._potential(path, spec, bare) for path, spec in effective.potentials.items()}
@@ -156,6 +156,23 @@ class _System:
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
         self.system = dataclasses.replace(bare, excluded=excluded)
         self.values = self._values()
+
+    def _atoms(self, replica: int) -> StartingAtoms:
+        """The atoms as a replica starts; the first is the run without replicas."""
+        config, moves = self.loaded.config, self.effective.dynamics
+        momentum = _built(moves.integrator).conserves_momentum or moves.remove_com_motion > 0
+
+        def seed(path: str) -> int:
+            return seed_of(config.seed, f"replica {replica}: {path}" if replica else path)
+
+        return starting_atoms(self.effective, SYSTEMS[config.units], seed, self.loaded.folder, momentum)
+
+    def _drawn(self, replica: int) -> Values:
+        if not replica:
+            return self.values
+        atoms = self._atoms(replica)
+        moved = {"system.positions": atoms.positions, "system.velocities": atoms.velocities}
+        return {**self.values, **{path: jnp.asarray(value, dtype=float) for path, value in moved.items()}}
 
     def finished(self, parameters: Parameters) -> BuiltSystem:
         """The system, once the parameters of all are known."""
@@ -189,6 +206,7 @@ class _System:
             self._equilibration(problem),
             bonded_pairs(self.potentials.values()),
             recorded,
+            self._drawn,
         )
 
     def _potential(self, path: str, spec: Any, system: System) -> Potential:

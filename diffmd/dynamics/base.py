@@ -21,12 +21,16 @@ class Integrator(abc.ABC):
     """Advances a state by one time step dt."""
 
     parameters: Mapping[str, np.ndarray]
-    reversible: bool
-    """Whether the map has an exact inverse without friction or noise."""
+    splitting: str = ""
+    """The step as a product of kicks (B: v += F/m t), drifts (A: x += v t) and at most one Ornstein-Uhlenbeck process
+    (O: v = c v + s xi, see `bath`), where those of one letter share dt evenly: a palindrome with a B at either end and
+    none between, which can be undone letter by letter. Empty: it is no such product."""
     conserves_momentum: bool
     """Whether total momentum is conserved, so that 3N - 3 degrees of freedom share the kinetic energy."""
     canonical: bool
     """Whether it samples the canonical ensemble."""
+    stochastic: bool
+    """Whether noise acts."""
     minimizes: bool = False
     """Whether it comes to rest at a minimum of the potential energy: there is no temperature, and no thermostat."""
 
@@ -41,6 +45,12 @@ class Integrator(abc.ABC):
         noise: Callable[[], Float[Array, "atoms 3"]],
     ) -> State:
         """One step. `noise` draws this step's standard normal numbers (a function of seed, replica and step)."""
+
+    def bath(
+        self, p: Parameters, masses: Float[Array, "atoms"], boltzmann: float
+    ) -> tuple[Float[Array, ""], Float[Array, "atoms 1"]]:
+        """c and s of the splitting's O."""
+        raise NotImplementedError(f"{type(self).__name__} has no bath")
 
 
 class Thermostat(abc.ABC):

@@ -26,9 +26,10 @@ class Langevin(Integrator):
     """
 
     parameters: Mapping[str, np.ndarray]
-    reversible: bool = False
+    splitting: str = "BAOAB"
     conserves_momentum: bool = False
     canonical: bool = True
+    stochastic: bool = True
 
     def step(
         self,
@@ -43,15 +44,22 @@ class Langevin(Integrator):
         dt, m = p["dt"], masses[:, None]
         v = state.velocities + state.forces / m * (dt / 2)
         x = state.positions + v * (dt / 2)
-        # -expm1(-2 gamma dt) is 1 - c^2 without cancellation; the inner where keeps sqrt's slope finite at T = 0. A
-        # temperature or friction that training made negative gives nan.
-        variance = -jnp.expm1(-2 * p["friction"] * dt) * boltzmann * p["temperature"] / m
-        spread = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
-        v = jnp.exp(-p["friction"] * dt) * v + spread * noise()
+        c, spread = self.bath(p, masses, boltzmann)
+        v = c * v + spread * noise()
         x = x + v * (dt / 2)
         forces = force(x, state.box)
         v = v + forces / m * (dt / 2)
         return dataclasses.replace(state, positions=x, velocities=v, forces=forces, step=state.step + 1)
+
+    def bath(
+        self, p: Parameters, masses: Float[Array, "atoms"], boltzmann: float
+    ) -> tuple[Float[Array, ""], Float[Array, "atoms 1"]]:
+        """c and sqrt((1 - c^2) k_B T / m)."""
+        # -expm1(-2 gamma dt) is 1 - c^2 without cancellation; the inner where keeps sqrt's slope finite at T = 0. A
+        # temperature or friction that training made negative gives nan.
+        variance = -jnp.expm1(-2 * p["friction"] * p["dt"]) * boltzmann * p["temperature"] / masses[:, None]
+        spread = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
+        return jnp.exp(-p["friction"] * p["dt"]), spread
 
 
 @INTEGRATORS.register

@@ -24,9 +24,10 @@ class VelocityVerlet(Integrator):
     """
 
     parameters: Mapping[str, np.ndarray]
-    reversible: bool = True
+    splitting: str = "BAB"
     conserves_momentum: bool = True
     canonical: bool = False
+    stochastic: bool = False
 
     def step(
         self,

@@ -34,7 +34,8 @@ class Gradients:
         terms: the value of each loss term (terms,).
         parameters: path -> physical value.
         gradients: path -> d loss / d value.
-        standard_error: path -> standard error of the gradient over replicas; empty without replicas.
+        standard_error: path -> standard error of the gradient over replicas or blocks; empty without.
+        sign_agreement: path -> fraction of replicas whose gradient has the mean's sign; empty without replicas.
         health: what the method tells of its gradient: numbers and text by name, and the arrays ``step`` and ``norm``;
             None is left out.
     """
@@ -44,6 +45,7 @@ class Gradients:
     parameters: Mapping[str, Number]
     gradients: Mapping[str, Number]
     standard_error: Mapping[str, Number] = dataclasses.field(default_factory=dict)
+    sign_agreement: Mapping[str, Number] = dataclasses.field(default_factory=dict)
     health: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -52,7 +54,7 @@ def write_gradients(path: Path, result: Gradients) -> None:
     with replacing_h5(path) as file:
         file["loss"] = np.float64(result.loss)
         file["terms"] = np.asarray(result.terms)
-        for group in ("parameters", "gradients", "standard_error"):
+        for group in ("parameters", "gradients", "standard_error", "sign_agreement"):
             write_paths(file, group, getattr(result, group))
         health = file.create_group("health")
         for name, value in result.health.items():
@@ -75,6 +77,7 @@ def read_gradients(path: Path) -> Gradients:
             parameters=read_paths(file, "parameters"),
             gradients=read_paths(file, "gradients"),
             standard_error=read_paths(file, "standard_error"),
+            sign_agreement=read_paths(file, "sign_agreement"),
             health=health,
         )
 
@@ -100,7 +103,8 @@ def path_datasets(file: h5py.File, group: str) -> dict[str, h5py.Dataset]:
         if isinstance(item, h5py.Dataset):
             found[item.attrs["path"]] = item
 
-    file[group].visititems(collect)
+    if group in file:
+        file[group].visititems(collect)
     return found
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
 from pydantic import Field
 
 from diffmd.box import Components
@@ -22,6 +23,17 @@ from diffmd.spec import OBSERVABLES, Spec, quantity
 def _root(x: Array) -> Array:
     """sqrt(x), with derivative zero at zero: coincident atoms have no direction."""
     return jnp.where(x == 0, 0, jnp.sqrt(jnp.where(x == 0, 1, x)))
+
+
+def _smallest(r2: Float[Array, "others"], allowed: Bool[Array, "others"]) -> Float[Array, ""]:
+    """The smallest of the allowed; the ones that tie share its derivative.
+
+    A tie is one to within rounding: compiled once more for the derivative, r2 may differ in its last bit (a product
+    and a sum contracted or not), and where `jnp.min` then compares for equality it finds nobody to give it to.
+    """
+    fixed = lax.stop_gradient(jnp.where(allowed, r2, jnp.inf))
+    tied = fixed <= jnp.min(fixed) * (1 + 32 * jnp.finfo(r2.dtype).eps)
+    return jnp.sum(jnp.where(tied, r2, 0)) / jnp.sum(tied)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,9 +56,9 @@ class NearestDistance(Observable):
             xi, i = row
             d = tuple(a - b for a, b in zip(xi, columns, strict=True))
             r2 = squared(shortest(frame.box, d))  # type: ignore[arg-type]
-            return jnp.min(jnp.where(jnp.arange(n) == i, jnp.inf, r2))
+            return _smallest(r2, jnp.arange(n) != i)
 
-        r2 = jax.lax.map(nearest, (columns, jnp.arange(n)), batch_size=min(n, max(1, BLOCK // n)))
+        r2 = lax.map(nearest, (columns, jnp.arange(n)), batch_size=min(n, max(1, BLOCK // n)))
         return jnp.mean(_root(r2))
 
 
