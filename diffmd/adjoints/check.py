@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from diffmd.adjoints.base import Adjoint, P, Progress, Ready, Say
 from diffmd.adjoints.finite_difference import Difference, FiniteDifference
 from diffmd.adjoints.forward import Forward
+from diffmd.adjoints.implicit import Implicit
 from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.smoothness import first_crossing
 from diffmd.objective import Objective
@@ -63,6 +64,13 @@ class Row:
     suggestion: str
 
 
+_WHOLE: Mapping[str, Callable[[Objective, int], Adjoint]] = {
+    "reverse": Reverse,
+    "implicit": lambda objective, memory: Implicit(objective, None),
+}
+"""Methods that give all derivatives at once, from the objective and the bytes that they may store."""
+
+
 def check(
     case: str,
     objective: Objective,
@@ -78,7 +86,7 @@ def check(
 
     Args:
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
-        methods: of ``reverse``, ``forward``.
+        methods: of ``reverse``, ``forward``, ``implicit``.
         relative: relative tolerance; None: the precision's.
     """
     names, tangents = directions(p)
@@ -88,11 +96,9 @@ def check(
     tolerance = Tolerance.of(dtype, relative)
     derivatives: dict[str, Float[np.ndarray, "rows"]] = {}
     loss = 0.0
-    adjoint: Adjoint
     for method in methods:
-        if method == "reverse":
-            adjoint = Reverse(objective, memory)
-            result = adjoint.gradient(ready(), p, say, progress)
+        if method in _WHOLE:
+            result = _WHOLE[method](objective, memory).gradient(ready(), p, say, progress)
             loss = result.loss
             derivatives[method] = np.array([_dot(result.gradients, tangents, k) for k in range(len(names))])
         else:

@@ -90,6 +90,21 @@ def _network(output: str, activations: list[str]) -> Data:
     }
 
 
+def _at_rest(loss: list[Data], parameters: list[Any]) -> Data:
+    """A triangle of three bonds, minimised to the last digit."""
+    data = _molecules(
+        {"bond": {**_BONDS, "bonds": [[0, 1], [1, 2], [0, 2]], "r0": [0.65, 0.7, 0.9]}},
+        loss,
+        parameters,
+        integrator={"kind": "quickmin", "dt": 0.1, "max_step": 0.1},
+        steps=150,
+    )
+    system = data["system"]
+    start = {**system["positions"], "values": system["positions"]["values"][:3]}
+    atoms = [{"type": name, "count": 1, "mass": mass} for name, mass in (("C", 10.0), ("O", 8.0), ("H", 4.0))]
+    return {**data, "system": {**system, "box": None, "atoms": atoms, "positions": start}}
+
+
 _TABLE: Data = {**_LJ, "sigma": {"A": 1.0, "B": 0.9, "A-B": 0.97}, "epsilon": {"A": 1.0, "B": 0.5}}
 _RATES: Data = {"kind": "berendsen", "temperature": 0.9, "tau": 0.2}
 
@@ -165,5 +180,12 @@ CASES: Mapping[str, Data] = {
         [_TRIANGLE],
         ["potentials.nn.weights", "potentials.bond"],
         integrator={"kind": "langevin", "dt": 0.05, "friction": 0.4, "temperature": 0.02},
+    ),
+    "quickmin, frequencies, implicit": _at_rest(
+        [
+            {"observable": {"kind": "distance", "pairs": [[0, 1], [0, 2]]}, "target": 1.2},
+            {"observable": {"kind": "frequencies"}, "target": [1.5, 4.0, 5.0], "weight": 0.01},
+        ],
+        ["potentials.bond", "system.atoms.0.mass"],
     ),
 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from diffmd.adjoints.check import Row, check
-from diffmd.adjoints.methods import ReverseSpec
+from diffmd.adjoints.methods import MethodSpec, ReverseSpec
 from diffmd.commands.builtin_cases import CASES
 from diffmd.commands.experiment import check_stop, copied, explained, made_ready, resources, starting_parameters
 from diffmd.commands.quiet import QuietReporter
@@ -16,15 +16,17 @@ from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session
 from diffmd.config.build import build
 from diffmd.config.checks.check import require_loss, warnings
+from diffmd.config.checks.methods import method_problems
 from diffmd.config.loading import LoadedConfig, load_data
 from diffmd.dynamics.march import NonFiniteError
 from diffmd.errors import ConfigError
 from diffmd.io.results import write_gradcheck
 from diffmd.io.values import plain
 from diffmd.objective import Ready
+from diffmd.spec import METHODS as KINDS
 
-METHODS = ("reverse", "forward")
-"""What can be checked; finite differences are the judge."""
+METHODS = ("reverse", "forward", "implicit")
+"""What can be checked, where it fits the config; finite differences are the judge."""
 
 
 def gradcheck(
@@ -48,7 +50,7 @@ def gradcheck(
         rows: list[Row] = []
         session.reporter.start(len(cases), "cases", "gradcheck")
         for name, loaded in cases.items():
-            found = _case(session, name, loaded, chosen, rtol)
+            found = _case(session, name, loaded, _fitting(loaded, chosen, session.loaded is not None), rtol)
             rows += found
             bad = sum(row.verdict != "agrees" for row in found)
             session.reporter.advance(1, f"{name}: {len(found) - bad} of {len(found)} agree")
@@ -77,7 +79,22 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
             )
         if method not in METHODS:
             raise ConfigError(f"--method {method}: there are {', '.join(METHODS)}")
-    return tuple(dict.fromkeys(methods)) or METHODS
+    return tuple(dict.fromkeys(methods))
+
+
+def _fitting(loaded: LoadedConfig, asked: Sequence[str], own: bool) -> tuple[str, ...]:
+    """The methods, of those asked for or of all, that fit a config; of the user's `own` none that was asked for is left
+    out in silence."""
+    fitting = []
+    for method in asked or METHODS:
+        spec = KINDS.members[method]()
+        assert isinstance(spec, MethodSpec)
+        refused = next(method_problems(loaded.config, spec), None)
+        if refused is None:
+            fitting.append(method)
+        elif asked and own:
+            raise ConfigError(f"--method {method}: {refused.message}", refused.path)
+    return tuple(fitting)
 
 
 def _case(session: Session, name: str, loaded: LoadedConfig, methods: Sequence[str], rtol: float | None) -> list[Row]:
