@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from pydantic import Field
 
 from diffmd.adjoints.base import (
     Adjoint,
@@ -35,33 +36,45 @@ from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
 from diffmd.system import Values
 
+MOST = 16
+"""Tangents carried at once, where memory is no concern."""
+_ARRAYS = 24
+"""Arrays of pairs that a sweep makes of one tangent, at most: an upper estimate."""
+_NEIGHBORS = 200
+"""Places in a row of a list: an upper estimate."""
 _POINTS = 50
 """Segments that a run is cut into at least, so that the tangent's growth can be seen."""
 
 
 class Forward(Adjoint):
-    """Forward mode over an objective, `batch` tangents at once.
+    """Forward mode over an objective.
 
     Args:
+        batch: how many tangents are carried at once; None: as many, up to `MOST`, as fit into `memory` bytes.
         replicas: independent runs side by side; None: the one run.
         truncate: as in `Guard`.
     """
 
     def __init__(
-        self, objective: Objective, batch: int, replicas: Replicas | None = None, truncate: int | None = None
+        self,
+        objective: Objective,
+        batch: int | None,
+        memory: int = 1 << 30,
+        replicas: Replicas | None = None,
+        truncate: int | None = None,
     ) -> None:
         self._problems = objective.with_mode("forward").problems
-        self._batch = batch
+        self._batch, self._memory = batch, memory
         self._replicas = replicas
         self._flows = [flow_of(problem, replicas, truncate) for problem in self._problems]
         self._made: dict[Any, Any] = {}
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run with tangents for every `batch` parameters."""
-        size = flat_size(p)
+        size, batch = flat_size(p), self._size(p)
         pushed = [
-            self._pushed(ready, p, basis(p, start, min(start + self._batch, size)), say, progress)
-            for start in range(0, size, self._batch)
+            self._pushed(ready, p, basis(p, start, min(start + batch, size)), say, progress)
+            for start in range(0, size, batch)
         ]
         shares = np.concatenate([one.shares for one in pushed])
         found = gathered(_by_path(p, shares, self._replicas), self._replicas)
@@ -71,7 +84,17 @@ class Forward(Adjoint):
 
     def steps(self, p: P) -> int:
         """A run for every `batch` parameters."""
-        return -(-flat_size(p) // self._batch) * run_steps(self._problems)
+        return -(-flat_size(p) // self._size(p)) * run_steps(self._problems)
+
+    def _size(self, p: P) -> int:
+        """How many tangents are carried at once."""
+        if self._batch is not None:
+            return self._batch
+        copies = 1 if self._replicas is None else self._replicas.count
+        itemsize = jax.tree.leaves(dict(p))[0].dtype.itemsize
+        sizes = [problem.dynamics.system.size for problem in self._problems]
+        pairs = max(size * min(size, _NEIGHBORS) for size in sizes)
+        return max(1, min(MOST, self._memory // (pairs * copies * itemsize * _ARRAYS)))
 
     def directional(
         self, ready: Ready, p: P, tangents: P, say: Say, progress: Progress
@@ -205,11 +228,14 @@ class ForwardSpec(MethodSpec):
     """Forward mode: tangents carried along with the trajectory; memory does not grow with its length."""
 
     method: Literal["forward"] = "forward"
-    batch: int = quantity(16, doc="How many tangents are carried at once.", gt=0)
+    batch: Annotated[int, Field(gt=0)] | Literal["auto"] = quantity(
+        "auto", doc="How many tangents are carried at once; auto: as many, up to 16, as fit into half of the memory."
+    )
     truncate: int | None = TRUNCATE
     replicas: int | None = REPLICAS
     average: Average = AVERAGE
 
     def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
         """See `MethodSpec`."""
-        return Forward(objective, self.batch, replicas_of(self.replicas, self.average), self.truncate)
+        batch = None if self.batch == "auto" else self.batch
+        return Forward(objective, batch, resources.memory, replicas_of(self.replicas, self.average), self.truncate)
