@@ -22,6 +22,9 @@ from diffmd.observables import (
     rmsd,
     rmsf,
     spectrum,
+    steinhardt,
+    structure_factor,
+    tetrahedral,
     vacf,
 )
 from diffmd.observables.base import Frame, Observable, ObservableContext, SeriesObservable
@@ -52,5 +55,8 @@ __all__ = [
     "rmsd",
     "rmsf",
     "spectrum",
+    "steinhardt",
+    "structure_factor",
+    "tetrahedral",
     "vacf",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,3 +47,26 @@ def shortest(box: Box, d: Components) -> Components:
 
 def _shifted(d: Components, h: Array, n: tuple[Array | int, ...]) -> Components:
     return tuple(d[k] + n[0] * h[0, k] + n[1] * h[1, k] + n[2] * h[2, k] for k in range(3))  # type: ignore[return-value]
+
+
+def directions(d: Components) -> tuple[Array, Components]:
+    """|d| and d / |d|; where |d| is zero, or too small to be divided by twice, zeros with zero derivatives."""
+    r2 = squared(d)
+    small = r2 <= jnp.finfo(r2.dtype).tiny ** 0.5
+    r = jnp.sqrt(jnp.where(small, 1, r2))
+    unit = tuple(jnp.where(small, 0, c / r) for c in d)
+    return jnp.where(small, 0, r), unit  # type: ignore[return-value]
+
+
+def over_rows(function: Callable[[Any], Any], rows: Any, batch: int) -> Any:
+    """`function` of each row, vectorised over at most about `batch` rows at a time and computed again on the way back.
+
+    Rows are repeated to fill the last batch, since `jax.lax.map` would compile a second program for what is left over.
+    """
+    n = len(jax.tree.leaves(rows)[0])
+    batches = -(-n // max(1, batch))
+    size = -(-n // batches)
+    extra = batches * size - n
+    padded = jax.tree.map(lambda a: jnp.concatenate([a, a[:extra]]), rows) if extra else rows
+    found = jax.lax.map(jax.checkpoint(function), padded, batch_size=size)
+    return jax.tree.map(lambda a: a[:n], found) if extra else found
