@@ -43,6 +43,7 @@ from jaxtyping import Array, Float, Int
 
 from diffmd.errors import ConfigError
 from diffmd.observables.base import Observable, SeriesObservable
+from diffmd.observables.series import over_origins
 
 Reduce = Literal["mean", "none", "variance", "max", "correlation"]
 Compare = Literal["absolute", "squared", "relative", "huber", "log1p", "kullback_leibler", "none"]
@@ -230,9 +231,7 @@ REDUCERS: Mapping[str, Callable[[Array], Array]] = {"mean": _mean, "none": _keep
 
 def correlation(x: Float[Array, "frames *shape"], lags: int) -> Float[Array, "lags *shape"]:
     """C_k = 1/(F - k) sum_f (x_f - mean)(x_{f+k} - mean), by element."""
-    fluctuation = x - jnp.mean(x, axis=0)
-    count = x.shape[0]
-    return jnp.stack([jnp.mean(fluctuation[: count - k] * fluctuation[k:], axis=0) for k in range(lags)])
+    return over_origins(x - jnp.mean(x, axis=0), range(lags), jnp.multiply)
 
 
 def _absolute(y: Array, t: Array) -> Array:
