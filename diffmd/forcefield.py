@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box, transform
 from diffmd.neighbors import AllPairs, NeighborList
@@ -73,13 +74,33 @@ class ForceField:
             swept = self.sweep(values, positions, box, neighbors, pairs, ("forces",)).forces
             assert swept is not None
             total = swept
-        for name, potential in self.potentials.items():
-            p = self.parameters(values, name)
-            if isinstance(potential, (TermPotential, TermForce)):
-                total = total + term_forces(potential, self.tables[name], p, positions, box)
-            elif isinstance(potential, EnergyPotential):
-                total = total - jax.grad(potential.energy, argnums=1)(p, positions, box, neighbors)
+        for name in (n for n in self.potentials if n not in pairs):
+            total = total + self._other_forces(values, positions, box, neighbors, name)
         return total
+
+    def rounded_forces(
+        self,
+        values: Values,
+        positions: Float[Array, "atoms 3"],
+        box: Box,
+        neighbors: Neighbors,
+        scale: Float[Array, ""],
+    ) -> tuple[Int[Array, "atoms 3"], Float[Array, ""]]:
+        """Forces times `scale` as integers: those of pairs as in `PairSweep.rounded`, others rounded atom by atom.
+
+        Returns:
+            The integers, and the largest component that was rounded (nan if one is).
+        """
+        total, largest = jnp.zeros(positions.shape, np.int64), jnp.zeros((), positions.dtype)
+        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
+        if pairs:
+            sweep, q = self._pairs(values, pairs)
+            total, largest = sweep.rounded(positions, box, neighbors, q, scale)
+        for name in (n for n in self.potentials if n not in pairs):
+            force = scale * self._other_forces(values, positions, box, neighbors, name)
+            total = total + jnp.round(force).astype(np.int64)
+            largest = jnp.maximum(largest, jnp.max(jnp.abs(force)))
+        return total, largest
 
     def energy(
         self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors
@@ -149,6 +170,11 @@ class ForceField:
         want: tuple[str, ...],
     ) -> Sweep:
         """The pair sweep over the potentials `names`; `want` as in `PairSweep`."""
+        sweep, q = self._pairs(values, names)
+        return sweep(positions, box, neighbors, q, want)
+
+    def _pairs(self, values: Values, names: list[str]) -> tuple[PairSweep, Tables]:
+        """The sweep of pair potentials, and their parameters."""
         q: Tables = {}
         members: dict[str, PairPotential] = {}
         for name in names:
@@ -165,7 +191,17 @@ class ForceField:
                 total = total + potential.pair_energy(r2, own)
             return total
 
-        return PairSweep(energy, self.system.types, self.mode)(positions, box, neighbors, q, want)
+        return PairSweep(energy, self.system.types, self.mode), q
+
+    def _other_forces(
+        self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors, name: str
+    ) -> Float[Array, "atoms 3"]:
+        potential, p = self.potentials[name], self.parameters(values, name)
+        if isinstance(potential, (TermPotential, TermForce)):
+            return term_forces(potential, self.tables[name], p, positions, box)
+        assert isinstance(potential, EnergyPotential)
+        slope: Array = jax.grad(potential.energy, argnums=1)(p, positions, box, neighbors)
+        return -slope
 
     def _other_energy(
         self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors, name: str

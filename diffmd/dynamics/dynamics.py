@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box
 from diffmd.dynamics.base import Integrator, Thermostat
@@ -60,8 +61,7 @@ class Dynamics:
             return self.forcefield.forces(values, positions, box, neighbors)
 
         def noise() -> Float[Array, "atoms 3"]:
-            own = jax.random.fold_in(jax.random.fold_in(key, self.stream), state.step)
-            return jax.random.normal(own, state.positions.shape, state.positions.dtype)
+            return self.noise(key, state.step, state.positions.dtype)
 
         new = self.integrator.step(p, state, masses, self.system.units.boltzmann, force, noise)
         velocities = new.velocities
@@ -71,6 +71,11 @@ class Dynamics:
             drift = jnp.sum(masses[:, None] * velocities, axis=0) / jnp.sum(masses)
             velocities = velocities - jnp.where(new.step % self.com_every == 0, drift, 0)
         return dataclasses.replace(new, velocities=velocities)
+
+    def noise(self, key: Array, step: Int[Array, ""], dtype: np.dtype) -> Float[Array, "atoms 3"]:
+        """The standard normal numbers of the step from state number `step`."""
+        own = jax.random.fold_in(jax.random.fold_in(key, self.stream), step)
+        return jax.random.normal(own, (self.system.size, 3), dtype)
 
     def _thermostatted(
         self, values: Values, masses: Float[Array, "atoms"], velocities: Float[Array, "atoms 3"], dt: Array

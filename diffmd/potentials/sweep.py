@@ -82,6 +82,42 @@ class PairSweep:
         """
         return _FUNCTIONS[self.mode](self, box.shape, want, positions, box.vectors, neighbors, q)
 
+    def rounded(
+        self,
+        positions: Float[Array, "atoms 3"],
+        box: Box,
+        neighbors: AllPairs | NeighborList,
+        q: Tables,
+        scale: Float[Array, ""],
+    ) -> tuple[Int[Array, "atoms 3"], Float[Array, ""]]:
+        """Forces as integers: each pair's, times `scale`, is rounded, and integers are summed, so that the sum does not
+        depend on the order of the list. Double precision only; it has no derivative.
+
+        Returns:
+            The sums, of 64 bits, and the largest component of any pair: nan if one is; over `LARGEST_ROUNDED` it was
+            not rounded but spoilt.
+        """
+        pairs = _pairs(self, box, neighbors, positions, q)
+        s = jnp.where(pairs.mask, _derivative(self.energy, pairs.r2, pairs.q)[1], 0)
+        f = [-2 * s * c * scale for c in pairs.d]
+        # A float between 2^52 and 2^53 has no places after the point: adding such a number rounds, and the bits then
+        # count up in ones. Unlike a conversion, that is vectorized on every CPU.
+        integers = [lax.bitcast_convert_type(c + _ROUNDER, np.int64) - _ROUNDER_BITS for c in f]
+        largest = jnp.maximum(jnp.maximum(jnp.abs(f[0]), jnp.abs(f[1])), jnp.abs(f[2]))
+        zeros = [*(jnp.zeros((), i.dtype) for i in integers), jnp.zeros((), largest.dtype)]
+
+        def combine(a: list[Array], b: list[Array]) -> list[Array]:
+            return [*(x + y for x, y in zip(a[:3], b[:3], strict=True)), jnp.maximum(a[3], b[3])]
+
+        *sums, rows = lax.reduce([*integers, largest], zeros, combine, (largest.ndim - 1,))
+        return jnp.stack(sums, axis=-1), jnp.max(rows)
+
+
+_ROUNDER = 1.5 * 2**52
+_ROUNDER_BITS = int(np.asarray(_ROUNDER).view(np.int64))
+LARGEST_ROUNDED = 2.0**51
+"""Up to which `PairSweep.rounded` rounds."""
+
 
 def _row_sums(arrays: list[Array], mode: Mode = "reverse") -> list[Array]:
     """Sums of every (..., atoms, K) array over K, in one pass; it has no derivative, but in ``plain`` mode."""
