@@ -1,11 +1,10 @@
 """Size and shape of molecules against MDAnalysis and closed forms, and their derivatives at symmetric shapes."""
 
-import jax
 import jax.numpy as jnp
 import MDAnalysis
 import numpy as np
 import pytest
-from support.derivatives import check_derivatives, check_finite
+from support.derivatives import check_derivatives, check_finite, quick_jit
 
 from diffmd.errors import ConfigError
 
@@ -22,11 +21,16 @@ def structure(seed=0):
 
 @pytest.fixture
 def measured(make, frame):
-    def function(kind, types="A" * N, **section):
-        observable = make({"kind": kind, **section}, types)
-        return jax.jit(
-            lambda x: observable.measure(frame(x, masses=jnp.asarray(MASSES[: len(x)], jnp.zeros(()).dtype)))
-        )
+    """The values of several observables, one after the other, as one function of the positions."""
+
+    def function(sections, types="A" * N, h=None):
+        observables = [make(section, types, h) for section in sections]
+
+        def values(x):
+            at = frame(x, h, masses=jnp.asarray(MASSES[: len(types)], jnp.zeros(()).dtype))
+            return jnp.concatenate([jnp.ravel(o.measure(at)) for o in observables])
+
+        return quick_jit(values)
 
     return function
 
@@ -36,84 +40,75 @@ def tensor(x, w):
     return np.einsum("i,ia,ib->ab", w, d, d) / w.sum()
 
 
-def test_as_mdanalysis(measured, double):
-    x = structure()
-    for masses in (MASSES, np.ones(N)):
-        u = MDAnalysis.Universe.empty(N, trajectory=True)
-        u.add_TopologyAttr("masses", masses)
-        u.atoms.positions = x
-        weighed = {"masses": masses is MASSES}
-        s = u.atoms.gyration_moments()
-        low, middle, high = sorted(s)
-        for kind, expected in (
-            ("radius_of_gyration", u.atoms.radius_of_gyration()),
-            # MDAnalysis calls the relative shape anisotropy asphericity.
-            ("shape_anisotropy", u.atoms.asphericity()),
-            ("asphericity", high - (low + middle) / 2),
-        ):
-            assert float(measured(kind, **weighed)(x)) == pytest.approx(expected, rel=1e-6)
-        np.testing.assert_allclose(measured("gyration_tensor", **weighed)(x), tensor(x, masses), rtol=1e-12)
-    assert float(measured("end_to_end", atoms=[4, 0, 2])(x)) == pytest.approx(np.linalg.norm(x[2] - x[4]))
+@pytest.mark.parametrize("masses", [True, False])
+def test_as_mdanalysis(measured, masses, double):
+    x, m = structure(), MASSES if masses else np.ones(N)
+    u = MDAnalysis.Universe.empty(N, trajectory=True)
+    u.add_TopologyAttr("masses", m)
+    u.atoms.positions = x
+    low, middle, high = sorted(u.atoms.gyration_moments())
+    kinds = ["radius_of_gyration", "shape_anisotropy", "asphericity", "gyration_tensor"]
+    values = measured([{"kind": kind, "masses": masses} for kind in kinds])(x)
+    # MDAnalysis calls the relative shape anisotropy asphericity.
+    expected = [u.atoms.radius_of_gyration(), u.atoms.asphericity(), high - (low + middle) / 2]
+    np.testing.assert_allclose(values[:3], expected, rtol=1e-6)
+    np.testing.assert_allclose(values[3:], tensor(x, m).ravel(), rtol=1e-12)
 
 
 def test_several_molecules(measured, double):
-    x = structure()
-    for kind in (*SCALARS, "gyration_tensor"):
-        one, other = (measured(kind, atoms=atoms)(x) for atoms in ([0, 1, 2], [3, 4, 5]))
-        np.testing.assert_allclose(measured(kind, molecules=2)(x), (one + other) / 2, rtol=1e-12)
+    x, kinds = structure(), [*SCALARS, "gyration_tensor"]
+    first, second, both = (
+        measured([{"kind": kind, **which} for kind in kinds])(x)
+        for which in ({"atoms": [0, 1, 2]}, {"atoms": [3, 4, 5]}, {"molecules": 2})
+    )
+    np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-12)
+    assert float(first[3]) == pytest.approx(np.linalg.norm(x[2] - x[0]))
+
+
+EVEN = [{"kind": kind, "masses": False} for kind in SCALARS[:3]]
+OCTAHEDRON = np.concatenate([np.eye(3), -np.eye(3)])
 
 
 def test_closed_forms(measured, precision):
     rod = np.arange(N)[:, None] * np.array([[0.6, 0, 0.8]]) + 3
-    octahedron = np.concatenate([np.eye(3), -np.eye(3)])
-    square = np.array([[1.0, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]])
+    triangles = np.array([[np.cos(a), np.sin(a), 0] for a in np.arange(N) * np.pi / 3])
     variance = (N**2 - 1) / 12
-    for kind, x, expected in (
-        ("radius_of_gyration", rod, np.sqrt(variance)),
-        ("asphericity", rod, variance),
-        ("shape_anisotropy", rod, 1),
-        ("end_to_end", rod, N - 1),
-        ("radius_of_gyration", octahedron, 1),
-        ("asphericity", octahedron, 0),
-        ("shape_anisotropy", octahedron, 0),
-        ("shape_anisotropy", square, 1 / 4),
-        ("asphericity", square, 1 / 4),
+    f = measured([*EVEN, {"kind": "end_to_end"}])
+    for x, expected in (
+        (rod, [np.sqrt(variance), variance, 1, N - 1]),
+        (OCTAHEDRON, [1, 0, 0, np.sqrt(2)]),
+        (triangles, [1, 1 / 4, 1 / 4, 1]),
     ):
-        weighed = {} if kind == "end_to_end" else {"masses": False}
-        value = measured(kind, types="A" * len(x), **weighed)(x)
-        assert value.dtype == precision
-        assert float(value) == pytest.approx(expected, abs=3e-6)
+        assert f(x).dtype == precision
+        np.testing.assert_allclose(f(x), expected, atol=3e-6)
 
 
-@pytest.mark.parametrize("kind", [*SCALARS, "gyration_tensor"])
-def test_derivatives(measured, kind, double):
-    gradient = check_derivatives(measured(kind, molecules=2), structure(1))
+def test_derivatives(measured, double):
+    sections = [{"kind": kind, "molecules": 2} for kind in (*SCALARS, "gyration_tensor")]
+    gradient = check_derivatives(measured(sections), structure(1))
     np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", SCALARS)
-def test_derivatives_at_symmetric_shapes(measured, kind, precision):
-    octahedron = np.concatenate([np.eye(3), -np.eye(3)])
-    weighed = {} if kind == "end_to_end" else {"masses": False}
-    f = measured(kind, **weighed)
+@pytest.mark.parametrize("sections", [EVEN[1:], [EVEN[0], {"kind": "end_to_end"}]], ids=["shape", "size"])
+def test_derivatives_at_symmetric_shapes(measured, sections, precision):
     # Rotations turn the gradient along, so no axis is picked among those that tie.
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-    places = octahedron, octahedron @ turn, octahedron * [1, 0, 0], np.ones((N, 3))
-    upright, turned, _, together = check_finite(f, *places)
+    places = OCTAHEDRON, OCTAHEDRON @ turn, OCTAHEDRON * [1, 0, 0], np.ones((N, 3))
+    upright, turned, _, together = check_finite(measured(sections), *places)
     np.testing.assert_allclose(turned, upright @ turn, atol=1e-5)
     np.testing.assert_allclose(together, 0, atol=1e-6)
-    if kind in ("asphericity", "shape_anisotropy"):
+    if sections[0]["kind"] == "asphericity":
         np.testing.assert_allclose(upright, 0, atol=1e-6)
 
 
-def test_torn_chains_are_made_whole(make, frame, double):
+def test_torn_chains_are_made_whole(measured, double):
     x = np.cumsum(np.random.default_rng(2).uniform(-0.3, 0.5, (N, 3)), axis=0)
     h = np.array([[1.2, 0, 0], [0.4, 1.3, 0], [-0.3, 0.2, 1.4]])
     torn = x @ np.linalg.inv(h) % 1 @ h
     assert not np.allclose(np.diff(torn, axis=0), np.diff(x, axis=0))
-    for kind in ("radius_of_gyration", "end_to_end"):
-        whole, plain = (make({"kind": kind, "unwrap": unwrap}, "A" * N, h) for unwrap in (True, False))
-        assert float(whole.measure(frame(torn, h))) == pytest.approx(float(plain.measure(frame(x, h))), rel=1e-12)
+    section = {"kind": "radius_of_gyration"}
+    mended, plain = measured([section | {"unwrap": True}], h=h)(torn), measured([section], h=h)(x)
+    np.testing.assert_allclose(mended, plain, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """RMSD, dRMSD and RMSF against MDAnalysis, and their derivatives at generic and at symmetric structures."""
 
-import jax
 import jax.numpy as jnp
 import MDAnalysis
 import numpy as np
 import pytest
 from MDAnalysis.analysis.align import AlignTraj
 from MDAnalysis.analysis.rms import RMSF, rmsd
-from support.derivatives import check_derivatives, check_finite
+from support.derivatives import check_derivatives, check_finite, quick_jit
 
 from diffmd.errors import ConfigError
 from diffmd.observables.superposition import optimal_rotation
@@ -35,7 +34,7 @@ def deviation(make, frame):
 
     def function(y, **section):
         observable = make({"kind": "rmsd", "reference": inline(y), **section}, "A" * len(y))
-        return jax.jit(
+        return quick_jit(
             lambda x: observable.measure(frame(x, masses=jnp.asarray(MASSES[: len(y)], jnp.zeros(()).dtype)))
         )
 
@@ -44,16 +43,17 @@ def deviation(make, frame):
 
 def test_rmsd_as_mdanalysis(deviation, double):
     x, y = structure(0), structure(1)
-    for section, options in (
+    options = (
         ({}, {"superposition": True}),
         ({"masses": True}, {"superposition": True, "weights": MASSES}),
         ({"superpose": False}, {"superposition": False}),
         ({"superpose": False, "masses": True}, {"superposition": False, "weights": MASSES}),
-    ):
-        # A mirror image is not laid on its original.
-        for z in (y, -y, 3 + y):
-            value = deviation(z, **section)(jnp.asarray(x))
-            assert float(value) == pytest.approx(rmsd(x, z, **options), rel=1e-10)
+    )
+    # A mirror image is not laid on its original.
+    functions = [deviation(z, **section) for section, _ in options for z in (y, -y)]
+    expected = [rmsd(x, z, **theirs) for _, theirs in options for z in (y, -y)]
+    values = quick_jit(lambda x: jnp.stack([f.__wrapped__(x) for f in functions]))(x)
+    np.testing.assert_allclose(values, expected, rtol=1e-10)
 
 
 def test_rmsd_of_what_is_the_same_but_for_a_motion(deviation, precision):
@@ -101,26 +101,24 @@ def test_references(make, frame, double):
     x, y = structure(0), structure(1)
     expected = rmsd(x[[2, 5, 3]], y[[2, 5, 3]], superposition=True)
     read = {("native.pdb", 4): y}
-    for reference in (
+    references = [
         {"kind": "start"},
         {"kind": "file", "path": "native.pdb", "frame": 4},
         inline(y),
         inline(y[[2, 5, 3]]),
-    ):
-        observable = make(
-            {"kind": "rmsd", "reference": reference, "atoms": [2, 5, 3]},
-            "A" * N,
-            start=y,
-            read_structure=lambda *which: read[which],
-        )
-        assert float(observable.measure(frame(x))) == pytest.approx(expected, rel=1e-10)
+    ]
+    context = {"start": y, "read_structure": lambda *which: read[which]}
+    observables = [make({"kind": "rmsd", "reference": r, "atoms": [2, 5, 3]}, "A" * N, **context) for r in references]
+    values = quick_jit(lambda x: jnp.stack([o.measure(frame(x)) for o in observables]))(x)
+    np.testing.assert_allclose(values, expected, rtol=1e-10)
 
 
 def test_a_torn_molecule_is_made_whole(make, frame, double):
     x = np.cumsum(0.1 * structure(0), axis=0)
     torn = x % 1.0
     section = {"kind": "rmsd", "reference": inline(torn), "unwrap": True}
-    value = make(section, "A" * N, np.eye(3)).measure(frame(turned(x) % 1.0, np.eye(3)))
+    observable = make(section, "A" * N, np.eye(3))
+    value = quick_jit(lambda x: observable.measure(frame(x, np.eye(3))))(turned(x) % 1.0)
     assert float(value) == pytest.approx(0, abs=1e-12)
 
 
@@ -138,7 +136,7 @@ def distances(x):
 def test_drmsd(make, frame, double):
     x, y = structure(0), structure(1)
     observable = make({"kind": "drmsd", "reference": inline(y)}, "A" * N)
-    f = lambda x: observable.measure(frame(x))  # noqa: E731
+    f = quick_jit(lambda x: observable.measure(frame(x)))
     assert float(f(x)) == pytest.approx(np.sqrt(np.mean((distances(x) - distances(y)) ** 2)), rel=1e-12)
     check_derivatives(f, x)
     # Mirror images have the same distances.
@@ -150,7 +148,7 @@ def test_drmsd(make, frame, double):
 def test_drmsd_takes_shortest_images(make, frame, double):
     x, h = structure(0), 2.5 * np.eye(3)
     inside = make({"kind": "drmsd", "reference": inline(x % 2.5)}, "A" * N, h)
-    assert float(inside.measure(frame(x, h))) == pytest.approx(0, abs=1e-7)
+    assert float(quick_jit(lambda x: inside.measure(frame(x, h)))(x)) == pytest.approx(0, abs=1e-7)
 
 
 def test_drmsd_is_finite_where_atoms_meet(make, frame):
@@ -167,7 +165,7 @@ def trajectory(frames=6):
 
 def fluctuation(make, rows, **section):
     observable = make({"kind": "rmsf", **section}, "A" * N)
-    return jax.jit(lambda x: observable.over(rows(observable, x)))
+    return quick_jit(lambda x: observable.over(rows(observable, x)))
 
 
 def universe(x):
