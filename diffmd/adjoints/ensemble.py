@@ -71,9 +71,11 @@ class Ensemble:
         return Ensemble(sample, arrays["energies"])
 
 
-def weights(energies: Float[Array, "frames"], reference: Float[Array, "frames"]) -> Float[Array, "frames"]:
-    """w_f, from beta U(x_f; p) and beta_0 U(x_f; p_0)."""
-    return jax.nn.softmax(reference - energies)
+def weights(
+    energies: Float[Array, "frames"], reference: Float[Array, "frames"], among: Bool[Array, "frames"] | None = None
+) -> Float[Array, "frames"]:
+    """w_f, from beta U(x_f; p) and beta_0 U(x_f; p_0); zero but for the frames `among` (None: all)."""
+    return jax.nn.softmax(reference - energies, where=among)
 
 
 def effective_samples(energies: Float[np.ndarray, "frames"], reference: Float[np.ndarray, "frames"]) -> float:
@@ -110,12 +112,14 @@ def averages(
     energies: Float[Array, "frames"],
     reference: Float[Array, "frames"],
     rows: Sequence[Array],
+    among: Bool[Array, "frames"] | None = None,
 ) -> Float[Array, "terms"]:
-    """Every term, times its weight, over the frames of its own that `choice` has."""
+    """Every term, times its weight, over the frames of its own that `choice` has, of those `among` (None: all)."""
     values = []
     for term, places, row in zip(terms, choice, rows, strict=True):
         own = np.asarray(places)
-        values.append(averaged(term, row[own], weights(energies[own], reference[own])))
+        w = weights(energies[own], reference[own], None if among is None else among[own])
+        values.append(averaged(term, row[own], w))
     return jnp.stack(values)
 
 
@@ -161,21 +165,23 @@ def stretches(frames: int, blocks: int) -> list[Int[np.ndarray, "block"]]:
     return np.array_split(np.arange(frames), blocks)
 
 
-def in_blocks(choice: Sequence[Places], frames: int, blocks: int) -> list[list[Places]] | None:
-    """For each block, the frames of each term in it; None where a term has fewer than two in some block."""
-    found = [
-        [tuple(int(f) for f in np.intersect1d(places, part)) for places in choice] for part in stretches(frames, blocks)
-    ]
-    return found if all(len(places) >= 2 for block in found for places in block) else None
+def in_blocks(choice: Sequence[Places], frames: int, blocks: int) -> Bool[np.ndarray, "blocks frames"] | None:
+    """Which frames are in each block; None where a term has fewer than two in some block."""
+    inside = np.zeros((blocks, frames), bool)
+    for block, part in enumerate(stretches(frames, blocks)):
+        inside[block, part] = True
+    least = min(int(inside[:, np.asarray(places)].sum(axis=1).min()) for places in choice)
+    return inside if least >= 2 else None
 
 
 def block_error(parts: Float[np.ndarray, "blocks *shape"]) -> Float[np.ndarray, "*shape"]:
     """Standard error of a mean from its values in blocks: sqrt(sum_b (g_b - mean)^2 / (B (B - 1)))."""
-    return parts.std(axis=0, ddof=1) / np.sqrt(len(parts))
+    return np.asarray(parts.std(axis=0, ddof=1) / np.sqrt(len(parts)))
 
 
-def neighboring(parts: Sequence[Float[np.ndarray, "blocks *shape"]]) -> float:
-    """Correlation of blocks that follow each other, over all numbers together: near -1/B for independent blocks."""
+def neighboring(parts: Sequence[np.ndarray]) -> float:
+    """Correlation of blocks (the first axis) that follow each other, over all numbers together; near -1/B for
+    independent ones."""
     above = below = 0.0
     for part in parts:
         fluctuation = part - part.mean(axis=0)

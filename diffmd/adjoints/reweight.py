@@ -110,7 +110,8 @@ class Reweight(Adjoint):
         error = None
         if len(known) == len(every):
             # Systems are sampled independently of each other.
-            error = {path: np.sqrt(sum(block_error(blocks[path]) ** 2 for blocks in known)) for path in gradients}
+            errors = {path: [block_error(blocks[path]) for blocks in known] for path in gradients}
+            error = {path: np.asarray(np.sqrt(np.sum(np.square(each), axis=0))) for path, each in errors.items()}
         worst = min(parts, key=lambda part: part.effective / part.frames)
         health = Health(
             "effective_samples",
@@ -240,18 +241,17 @@ class _Average:
         """Loss and gradient."""
 
         def estimate(energies: Array, rows: list[Array], reference: Array) -> Any:
-            def loss(energies: Array, rows: list[Array], choice: Any) -> tuple[Array, Array]:
-                terms = self._problem.weight * averages(self._problem.terms, choice, energies, reference, rows)
-                return jnp.sum(terms), terms
+            def loss(energies: Array, rows: list[Array], among: Array | None = None) -> tuple[Array, Array]:
+                terms = averages(self._problem.terms, self._choice, energies, reference, rows, among)
+                return self._problem.weight * jnp.sum(terms), self._problem.weight * terms
 
             def apart(energies: Array, rows: list[Array]) -> Array:
                 # Each frame is in one block: the derivative of the sum is each block's own.
-                return sum(
-                    (loss(energies, rows, choice)[0] for choice in self._blocks or ()),
-                    start=jnp.zeros_like(energies[0]),
-                )
+                if self._blocks is None:
+                    return jnp.zeros_like(energies[0])
+                return jnp.sum(lax.map(lambda block: loss(energies, rows, block)[0], jnp.asarray(self._blocks)))
 
-            cts, terms = jax.grad(lambda e, r: loss(e, r, self._choice), argnums=(0, 1), has_aux=True)(energies, rows)
+            cts, terms = jax.grad(loss, argnums=(0, 1), has_aux=True)(energies, rows)
             own = jax.grad(apart, argnums=(0, 1))(energies, rows)
             both = jax.tree.map(lambda *ct: self._spread(jnp.stack(ct)), cts, own)
             return terms, both, len(reference) * weights(energies, reference)
@@ -265,7 +265,7 @@ class _Average:
             np.asarray(terms),
             {path: np.asarray(value) for path, value in gradients.items()},
             None if self._blocks is None else {path: np.asarray(value) for path, value in blocks.items()},
-            self.sampler.steps,
+            np.asarray(self.sampler.steps, float),
             np.asarray(relative),
             effective,
             frames,
