@@ -67,7 +67,7 @@ class Reverse(Adjoint):
         self._replicas = replicas
         self._flows = {one.name: flow_of(one, replicas, truncate, clip) for one in self._problems}
         self._programs = {name: Programs(flow) for name, flow in self._flows.items()}
-        self._layouts: dict[tuple[str, NeighborPlan, int], Layout] = {}
+        self.layouts: dict[tuple[str, NeighborPlan, int], Layout] = {}
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run, and one walk back."""
@@ -139,8 +139,8 @@ class Reverse(Adjoint):
         cuts its runs as the unbroken one did."""
         problem = flow.problem
         known = (problem.name, control.plan, control.block)
-        if known in self._layouts:
-            return self._layouts[known]
+        if known in self.layouts:
+            return self.layouts[known]
         longest = problem.longest(control.plan)
         planned = problem.segments(longest)
         residual = 0.0
@@ -148,8 +148,8 @@ class Reverse(Adjoint):
             sample = max(planned, key=lambda segment: segment.steps)
             forward = self._programs[problem.name].forward(control.shape(sample))
             residual = tree_bytes(jax.eval_shape(forward, p, base, key, *point)[-1]) / sample.steps
-        self._layouts[known] = layout(problem.steps, tree_bytes(point[0]), residual, longest, self._memory)
-        return self._layouts[known]
+        self.layouts[known] = layout(problem.steps, tree_bytes(point[0]), residual, longest, self._memory)
+        return self.layouts[known]
 
 
 def _starts(programs: Programs, p: P, base: Values, key: Array, group: Sequence[_Done]) -> list[_Point]:

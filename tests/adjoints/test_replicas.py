@@ -1,0 +1,102 @@
+"""Replicas side by side: the mean over independent runs, its error, and the agreement of signs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.objectives import MOLECULE, PLENTY, apart, changed, nothing, ready
+
+from diffmd.adjoints.finite_difference import FiniteDifference
+from diffmd.adjoints.flow import Replicas
+from diffmd.adjoints.forward import Forward
+from diffmd.adjoints.reverse import Reverse
+from diffmd.commands.experiment import copied, first_run, made_ready
+from diffmd.commands.reporter import SilentReporter
+from diffmd.errors import ConfigError
+from diffmd.objective import Ready
+
+COUNT = 3
+NOISY = changed(
+    MOLECULE,
+    system__velocities={"kind": "maxwell_boltzmann", "temperature": 0.02},
+    dynamics__integrator={"kind": "langevin", "dt": 0.05, "friction": 0.5, "temperature": 0.02},
+    parameters=["potentials.angle.theta0", "potentials.bond.r0"],
+    loss=[
+        {"observable": {"kind": "distance", "pairs": [[0, 2], [1, 3]]}, "target": 1.0, "frames": "all"},
+        {"observable": {"kind": "nearest_distance"}, "target": 0.6, "frames": "all", "reduce": "none"},
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    import jax
+
+    with jax.enable_x64(True):
+        case = ready(NOISY)
+        together = made_ready(case.experiment, case.p, SilentReporter(), None, COUNT)
+        yield case, together
+
+
+@pytest.mark.parametrize("average", ["loss", "observable"])
+def test_every_method_gives_the_same_shares(runs, average):
+    case, together = runs
+    objective, replicas = case.experiment.objective, Replicas(COUNT, average)
+    reverse = Reverse(objective, PLENTY, replicas).gradient(copied(together), case.p, nothing, nothing)
+    forward = Forward(objective, 8, replicas=replicas).gradient(copied(together), case.p, nothing, nothing)
+    differences = FiniteDifference(objective, None, 8, replicas).gradient(copied(together), case.p, nothing, nothing)
+    assert forward.loss == pytest.approx(reverse.loss, rel=1e-12)
+    assert apart(forward.gradients, reverse.gradients) < 1e-9
+    assert apart(forward.standard_error, reverse.standard_error) < 1e-9
+    assert apart(differences.gradients, reverse.gradients) < 1e-6
+    assert reverse.sign_agreement is not None
+    assert all(np.array_equal(reverse.sign_agreement[path], forward.sign_agreement[path]) for path in case.p)
+
+
+def test_the_mean_of_losses_is_that_of_single_runs(runs):
+    case, together = runs
+    gradient = Reverse(case.experiment.objective, PLENTY, Replicas(COUNT))
+    found = gradient.gradient(copied(together), case.p, nothing, nothing)
+    single = Reverse(case.experiment.objective, PLENTY)
+    each = []
+    for number in range(COUNT):
+        from diffmd.adjoints.flow import replica_keys, replica_values
+
+        values = {"default": replica_values(together.values["default"], number)}
+        key = replica_keys(together.key, COUNT)[number]
+        start = Ready(values, copied(together).controls, key)
+        each.append(single.gradient(start, case.p, nothing, nothing))
+    assert len({one.loss for one in each}) == COUNT
+    assert found.loss == pytest.approx(np.mean([one.loss for one in each]), rel=1e-12)
+    for path in case.p:
+        own = np.array([one.gradients[path] for one in each])
+        np.testing.assert_allclose(found.gradients[path], own.mean(axis=0), rtol=1e-9)
+        np.testing.assert_allclose(found.standard_error[path], own.std(axis=0, ddof=1) / np.sqrt(COUNT), rtol=1e-7)
+        agree = np.mean(np.sign(own) == np.sign(own.mean(axis=0)), axis=0)
+        np.testing.assert_array_equal(found.sign_agreement[path], agree)
+
+
+def test_the_first_replica_is_the_run_without(runs):
+    case, together = runs
+    alone = first_run(together).values["default"]
+    for key in ("system.positions", "system.velocities"):
+        np.testing.assert_array_equal(alone[key], case.ready.values["default"][key])
+
+
+def test_copies_of_one_run_are_refused():
+    case = ready(MOLECULE)
+    with pytest.raises(ConfigError, match="all be alike"):
+        made_ready(case.experiment, case.p, SilentReporter(), None, 2)
+
+
+def test_conformations_are_drawn_anew():
+    case = ready(changed(MOLECULE, system__positions={"kind": "random", "min_distance": 0.6}))
+    values = made_ready(case.experiment, case.p, SilentReporter(), None, COUNT).values["default"]
+    x = np.asarray(values["system.positions"])
+    assert x.shape == (COUNT, 4, 3)
+    assert len({one.tobytes() for one in x}) == COUNT
+    again = made_ready(case.experiment, case.p, SilentReporter(), None, COUNT).values["default"]
+    np.testing.assert_array_equal(again["system.positions"], x)
+    assert dataclasses.is_dataclass(case)
