@@ -15,6 +15,7 @@ import numpy as np
 from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
 from diffmd.config.checks.geometry import check_reach
+from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.exclusions import bonded_pairs, excluded_pairs
 from diffmd.config.loading import LoadedConfig
@@ -218,6 +219,7 @@ class _System:
             folder=str(self.loaded.folder),
             read_weights=lambda file: read_weights(self._file(file)),
             load_function=self._function(f"{path}.function"),
+            read_curve=lambda file: read_curve(self._file(file)),
         )
         built: Potential = spec.build(context)
         return built

@@ -1,6 +1,6 @@
 """Potentials: importing this package registers every kind."""
 
-from diffmd.potentials import bonded, lennard_jones, neural, python
+from diffmd.potentials import bonded, fene, lennard_jones, neural, python, spline
 from diffmd.potentials.base import (
     BuildContext,
     EnergyPotential,
@@ -18,7 +18,9 @@ __all__ = [
     "TermForce",
     "TermPotential",
     "bonded",
+    "fene",
     "lennard_jones",
     "neural",
     "python",
+    "spline",
 ]

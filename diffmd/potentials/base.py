@@ -86,6 +86,10 @@ def _no_weights(path: str) -> Mapping[str, np.ndarray]:
     raise ConfigError(f"weights cannot be read here ({path})")
 
 
+def _no_curve(path: str) -> Float[np.ndarray, "points 2"]:
+    raise ConfigError(f"curves cannot be read here ({path})")
+
+
 def _no_function(reference: str) -> Callable[..., Array]:
     raise ConfigError(f"Python functions are not allowed here ({reference})")
 
@@ -102,6 +106,7 @@ class BuildContext:
         folder: the config's folder, for relative paths.
         read_weights: path as the config has it -> arrays of a network by leaf (``0/weight``, ``0/bias``, ...).
         load_function: ``./mine.py:energy`` or ``package.module:function`` -> the function.
+        read_curve: path as the config has it -> the points of a curve, abscissa increasing.
     """
 
     name: str
@@ -111,6 +116,7 @@ class BuildContext:
     folder: str
     read_weights: Callable[[str], Mapping[str, np.ndarray]] = _no_weights
     load_function: Callable[[str], Callable[..., Array]] = _no_function
+    read_curve: Callable[[str], Float[np.ndarray, "points 2"]] = _no_curve
 
     def path(self, below: str) -> str:
         """Path in the config of what stands `below` this potential, for errors."""

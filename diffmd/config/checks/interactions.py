@@ -28,6 +28,10 @@ def _weights(path: str) -> Mapping[str, np.ndarray]:
     raise _NotRead(path)
 
 
+def _curve(path: str) -> np.ndarray:
+    raise _NotRead(path)
+
+
 def _function(reference: str) -> Callable[..., Any]:
     return _never
 
@@ -121,6 +125,7 @@ def potential_context(path: str, system: System) -> potentials.BuildContext:
         folder="",
         read_weights=_weights,
         load_function=_function,
+        read_curve=_curve,
     )
 
 
