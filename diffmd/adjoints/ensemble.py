@@ -179,12 +179,8 @@ def block_error(parts: Float[np.ndarray, "blocks *shape"]) -> Float[np.ndarray, 
     return np.asarray(parts.std(axis=0, ddof=1) / np.sqrt(len(parts)))
 
 
-def neighboring(parts: Sequence[np.ndarray]) -> float:
-    """Correlation of blocks (the first axis) that follow each other, over all numbers together; near -1/B for
-    independent ones."""
-    above = below = 0.0
-    for part in parts:
-        fluctuation = part - part.mean(axis=0)
-        above += float(np.sum(fluctuation[1:] * fluctuation[:-1]))
-        below += float(np.sum(fluctuation**2))
-    return above / below if below > 0 else 0.0
+def neighboring(parts: Float[np.ndarray, "blocks *shape"]) -> float:
+    """Correlation of blocks that follow each other, over all their numbers; near -1/B for independent ones."""
+    fluctuation = parts - parts.mean(axis=0)
+    square = float(np.sum(fluctuation**2))
+    return float(np.sum(fluctuation[1:] * fluctuation[:-1])) / square if square > 0 else 0.0

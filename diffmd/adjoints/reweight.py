@@ -41,7 +41,6 @@ from diffmd.adjoints.ensemble import (
     effective_samples,
     in_blocks,
     neighboring,
-    weights,
 )
 from diffmd.adjoints.equilibrium import refusals, still
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
@@ -60,6 +59,7 @@ _NEIGHBORS = 128
 """Of an atom, for that count."""
 _MOST = 64
 """Frames of a chunk."""
+_TINY = 1e-300
 _CORRELATED = 0.5
 """Correlation of neighbouring blocks past which their spread is no measure of the noise."""
 
@@ -78,15 +78,14 @@ class _Part:
 
     Attributes:
         blocks: gradients of the blocks (blocks first) by path; None where the frames are too few.
-        steps, relative: F w_f along the sampling.
+        steps: the middle of each block.
         effective, frames: of the term whose weights are the most uneven.
     """
 
     terms: Float[np.ndarray, "terms"]
     gradients: dict[str, np.ndarray]
     blocks: dict[str, np.ndarray] | None
-    steps: np.ndarray
-    relative: np.ndarray
+    steps: Float[np.ndarray, "blocks"]
     effective: float
     frames: int
 
@@ -116,7 +115,7 @@ class Reweight(Adjoint):
         health = Health(
             "effective_samples",
             worst.steps,
-            worst.relative,
+            _relative(worst),
             None,
             None,
             self._advice(worst, gradients, error, known),
@@ -185,19 +184,34 @@ class Reweight(Adjoint):
         count = f"{worst.effective:.4g} of {worst.frames} frames are effective"
         if error is None:
             return f"{count}; some term has too few frames for the noise to be told: write more steps, or fewer blocks."
-        along = max((neighboring(list(one.values())) for one in blocks), default=0.0)
-        size, noise = (float(np.sqrt(sum(np.sum(np.square(g)) for g in d.values()))) for d in (gradients, error))
+        along = float(np.mean([neighboring(part) for one in blocks for part in one.values()]))
         if along > _CORRELATED:
             return (
                 f"{count}; blocks that follow each other are correlated ({along:.2f}), so the noise is larger than the "
                 "standard error says, or the system is not in equilibrium yet: write more steps, or equilibrate."
             )
-        if noise > size:
+        # Parameters have units of their own: the one whose noise is the largest part of it speaks for them.
+        noise = {path: float(np.linalg.norm(value)) for path, value in error.items()}
+        size = {path: float(np.linalg.norm(value)) for path, value in gradients.items()}
+        noisy = max(noise, key=lambda path: noise[path] / max(size[path], _TINY))
+        if noise[noisy] > size[noisy]:
             return (
-                f"{count}; the gradient ({size:.2g}) is smaller than its noise ({noise:.2g}): write more steps, or "
-                "take it that the loss is flat here."
+                f"{count}; the gradient with respect to {noisy} ({size[noisy]:.2g}) is smaller than its noise "
+                f"({noise[noisy]:.2g}): write more steps, or take it that the loss is flat there."
             )
-        return f"{count}; the gradient's noise is {noise / size if size else 0:.2g} of its size."
+        share = noise[noisy] / max(size[noisy], _TINY)
+        return f"{count}; the noise is at most {share:.2g} of a parameter's gradient ({noisy})."
+
+
+def _relative(part: _Part) -> Float[np.ndarray, "blocks"]:
+    """How large the gradient of each block is, as a part of the whole: the root of the mean square over parameters."""
+    if part.blocks is None:
+        return np.array([])
+    ratios = [
+        np.sum(np.square(each).reshape(len(each), -1), axis=1) / max(float(np.sum(np.square(whole))), _TINY)
+        for each, whole in ((part.blocks[path], whole) for path, whole in part.gradients.items())
+    ]
+    return np.sqrt(np.mean(ratios, axis=0))
 
 
 class _Average:
@@ -254,10 +268,10 @@ class _Average:
             cts, terms = jax.grad(loss, argnums=(0, 1), has_aux=True)(energies, rows)
             own = jax.grad(apart, argnums=(0, 1))(energies, rows)
             both = jax.tree.map(lambda *ct: self._spread(jnp.stack(ct)), cts, own)
-            return terms, both, len(reference) * weights(energies, reference)
+            return terms, both
 
         reference = jnp.asarray(ensemble.energies)
-        terms, cts, relative = self._once("estimate", estimate)(seen.energies, seen.rows, reference)
+        terms, cts = self._once("estimate", estimate)(seen.energies, seen.rows, reference)
         arguments = (dict(p), base, self._chunks(ensemble.sample), cts)
         gradients, blocks = self._once(("pull", plan), lambda *given: self._pull(plan, *given))(*arguments)
         effective, frames = self.effective(seen, ensemble)
@@ -265,8 +279,9 @@ class _Average:
             np.asarray(terms),
             {path: np.asarray(value) for path, value in gradients.items()},
             None if self._blocks is None else {path: np.asarray(value) for path, value in blocks.items()},
-            np.asarray(self.sampler.steps, float),
-            np.asarray(relative),
+            np.array([])
+            if self._blocks is None
+            else np.array([self.sampler.steps[own].mean() for own in self._blocks]),
             effective,
             frames,
         )

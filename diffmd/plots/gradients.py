@@ -84,4 +84,4 @@ def _along(axes: Axes, steps: np.ndarray, norm: np.ndarray, result: Gradients) -
 def _drawn(result: Gradients) -> str:
     """What the curve along the trajectory is."""
     kind = str(result.health.get("kind", "cotangent"))
-    return "weight of each frame / mean weight" if kind == "effective_samples" else f"norm of the {kind}"
+    return "gradient of each block / whole" if kind == "effective_samples" else f"norm of the {kind}"

@@ -18,6 +18,7 @@ from diffmd.adjoints.base import Gradient
 from diffmd.adjoints.ensemble import Arrangement, effective_samples
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.reweight import Reweight
+from diffmd.commands.gradcheck import gradcheck
 from diffmd.commands.gradient import gradient
 from diffmd.commands.scan import scan
 from diffmd.commands.train import train
@@ -175,7 +176,7 @@ class TestSampling:
         assert adjoint.saved()["default/frames"] is kept
         assert 0.9 * 200 < near.health.effective_samples < 200.9
         assert near.health.kind == "effective_samples"
-        assert near.health.norm.shape == near.health.steps.shape == (200,)
+        assert near.health.norm.shape == near.health.steps.shape == (10,)
         last = adjoint.saved()
         far = adjoint.gradient(case.ready, at(case, r0=0.35), said.append, steps.append)
         assert len(said) == 1
@@ -303,7 +304,7 @@ class TestLiquid:
                 "sigma": 1.0,
                 "cutoff": {"kind": "shifted_force", "distance": 1.5},
             },
-            dynamics__steps=12_500,
+            dynamics__steps=10_500,
             loss=energy,
             parameters=paths,
         )
@@ -377,7 +378,7 @@ class TestSpring:
         config = changed(
             SPRING,
             system__box=[edge] * 3,
-            dynamics__steps=80_000,
+            dynamics__steps=60_000,
             loss=[
                 {
                     "observable": {"kind": "rdf", "range": [0.15, 0.55], "bins": 40, "width": width},
@@ -388,7 +389,7 @@ class TestSpring:
             ],
             parameters=[{"path": R0, "learning_rate": 0.003}, {"path": K, "learning_rate": 8.0}],
             train={"epochs": 50, "optimizer": {"kind": "adam", "learning_rate": 1.0, "b1": 0.5, "b2": 0.9}},
-            output={"every": 80_000},
+            output={"every": 60_000},
         )
         listener = Listener()
         answer = train(request(written(tmp_path, config), tmp_path / "run"), listener).answer
@@ -409,6 +410,10 @@ class TestCommands:
         assert health["norm"] is None
         assert "200 of 200 frames are effective" in health["advice"]
         assert set(result.answer["standard_error"]) == {R0, K, T}
+
+    def test_gradcheck_says_what_to_compare_with(self, tmp_path: Path):
+        with pytest.raises(ConfigError, match="averaged over many seeds"):
+            gradcheck(request(written(tmp_path, SPRING), tmp_path / "run"), Listener(), ("reweight",))
 
     def test_a_training_goes_on_bit_for_bit(self, tmp_path: Path):
         config = written(
