@@ -12,6 +12,9 @@ from diffmd.observables.base import Frame
 from diffmd.observables.images import components, shortest
 from diffmd.potentials.elementwise import safe_norm
 
+GRID = 2.0**-38
+"""Relative size of what is left of equal positions that were rounded to multiples of 2^-40, as reversible runs do."""
+
 
 def rounding(x: Array) -> float:
     """Relative size of what rounding leaves of numbers that cancel: 64 units in the last place."""
@@ -42,9 +45,10 @@ def cosine(a: Float[Array, "*n 3"], b: Float[Array, "*n 3"]) -> Float[Array, "*n
 def root(x: Float[Array, "*n"], scale: Float[Array, "*#n"]) -> Float[Array, "*n"]:
     """sqrt(x) of a mean of squares; zero, with derivative zero, where x is but the rounding of numbers like `scale`.
 
-    The root of a sum of squares has a cusp at zero, where it has no derivative; zero is the mean of its slopes.
+    The root of a sum of squares has a cusp at zero, where it has no derivative; zero is the mean of its slopes. What
+    counts as rounding includes that to the `GRID` of reversible runs.
     """
-    nothing = x <= rounding(x) ** 2 * jax.lax.stop_gradient(scale)
+    nothing = x <= max(rounding(x), GRID) ** 2 * jax.lax.stop_gradient(scale)
     return jnp.where(nothing, 0, jnp.sqrt(jnp.where(nothing, 1, x)))
 
 
