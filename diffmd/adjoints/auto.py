@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from diffmd.adjoints.base import Adjoint, Gradient, Progress, Say, flat_size
+from diffmd.adjoints.base import Adjoint, Gradient, Progress, Say, Stored, flat_size
 from diffmd.adjoints.flow import Average, Replicas
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.method import MethodSpec, Resources
@@ -43,6 +43,14 @@ class Auto(Adjoint):
     def steps(self, p: P) -> int:
         """As the method chosen."""
         return self._adjoint(p).steps(p)
+
+    def stored(self, ready: Ready, p: P) -> Stored:
+        """As the method chosen."""
+        return self._adjoint(p).stored(ready, p)
+
+    def temporary(self) -> int:
+        """As the method chosen."""
+        return 0 if self._chosen is None else self._chosen.temporary()
 
 
 @METHODS.register

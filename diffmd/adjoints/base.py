@@ -42,7 +42,7 @@ class Health:
 
     Attributes:
         kind: what `norm` is: ``cotangent`` (reverse), ``tangent`` (forward), ``plateau`` (finite differences),
-            ``effective_samples`` (reweight: each frame's weight, times the number of frames).
+            ``effective_samples`` (reweight: the gradient of each block of frames, as a part of the whole).
         steps, norm: the norm along the trajectory, by step, of the system where it is largest; for ``plateau``, the
             relative step sizes and the spread of the derivative there.
         growth_rate: mean d ln(norm) per step in the direction of propagation.
@@ -81,6 +81,21 @@ class Gradient:
     sign_agreement: dict[str, np.ndarray] | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What a gradient keeps while it runs.
+
+    Attributes:
+        bytes: of states, residuals, frames.
+        repeats: how often the whole run is repeated because not everything can be kept.
+        kept: what it is, in a word or two.
+    """
+
+    bytes: float
+    repeats: int = 0
+    kept: str = ""
+
+
 class Adjoint(abc.ABC):
     """A way to differentiate an objective. An instance keeps what it has compiled, so epochs never recompile.
 
@@ -95,6 +110,14 @@ class Adjoint(abc.ABC):
     @abc.abstractmethod
     def steps(self, p: P) -> int:
         """How many steps `gradient` will tell `progress` of."""
+
+    def stored(self, ready: Ready, p: P) -> Stored:
+        """What `gradient` will keep; nothing is run for it but a first state."""
+        return Stored(0.0)
+
+    def temporary(self) -> int:
+        """Bytes of the largest buffers of the programs that have run, as XLA planned them."""
+        return 0
 
     def saved(self) -> dict[str, np.ndarray]:
         """What later gradients depend on beside their arguments, for a checkpoint."""

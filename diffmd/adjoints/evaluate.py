@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from diffmd.adjoints.base import Floats, Measurements, Progress, Say
 from diffmd.adjoints.flow import Flow, Replicas, flow_of
+from diffmd.adjoints.programs import ProgramCache
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Opening, Report, Shape
@@ -24,7 +25,7 @@ class Evaluator:
 
     def __init__(self, objective: Objective, replicas: Replicas | None = None) -> None:
         self._flows = [flow_of(problem, replicas) for problem in objective.problems]
-        self._made: dict[Any, Any] = {}
+        self._cache = ProgramCache()
 
     def one(self, ready: Ready, p: P, say: Say, progress: Progress) -> tuple[float, list[float]]:
         """Loss and terms at `p`."""
@@ -39,10 +40,12 @@ class Evaluator:
         out = [self._run(flow, ready, batch, say, progress) for flow in self._flows]
         return np.sum([o[0] for o in out], axis=0), np.concatenate([o[1] for o in out], axis=1)
 
+    def temporary(self) -> int:
+        """Bytes of the largest program's buffers."""
+        return self._cache.temporary()
+
     def _once(self, name: Any, make: Any) -> Any:
-        if name not in self._made:
-            self._made[name] = jax.jit(make)
-        return self._made[name]
+        return self._cache.once(name, make)
 
     def _run(self, flow: Flow, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
         problem = flow.problem

@@ -73,6 +73,10 @@ class FiniteDifference(Adjoint):
         displaced = 2 * flat_size(p) * (1 if self._step is not None else len(_sweep(p)))
         return (1 + -(-displaced // self._batch)) * run_steps(self._problems)
 
+    def temporary(self) -> int:
+        """See `Adjoint`."""
+        return self._evaluator.temporary()
+
     def directional(
         self, ready: Ready, p: P, tangents: P, loss: float, say: Say, progress: Progress
     ) -> list[Difference]:

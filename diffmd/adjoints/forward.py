@@ -28,6 +28,7 @@ from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
+from diffmd.adjoints.programs import ProgramCache
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
@@ -67,7 +68,7 @@ class Forward(Adjoint):
         self._batch, self._memory = batch, memory
         self._replicas = replicas
         self._flows = [flow_of(problem, replicas, truncate) for problem in self._problems]
-        self._made: dict[Any, Any] = {}
+        self._cache = ProgramCache()
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run with tangents for every `batch` parameters."""
@@ -111,10 +112,12 @@ class Forward(Adjoint):
         shares = np.sum([np.asarray(part[2]) for part in parts], axis=0)
         return _Pushed(loss, terms, shares, worst([part[3] for part in parts]))
 
+    def temporary(self) -> int:
+        """Bytes of the largest program's buffers."""
+        return self._cache.temporary()
+
     def _once(self, name: Any, make: Any) -> Any:
-        if name not in self._made:
-            self._made[name] = jax.jit(make)
-        return self._made[name]
+        return self._cache.once(name, make)
 
     def _one(self, flow: Flow, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Any:
         problem = flow.problem

@@ -17,7 +17,18 @@ import numpy as np
 from jaxtyping import Array
 from pydantic import Field
 
-from diffmd.adjoints.base import Adjoint, Floats, Gradient, Measurements, Progress, Say, merged, run_steps, tree_bytes
+from diffmd.adjoints.base import (
+    Adjoint,
+    Floats,
+    Gradient,
+    Measurements,
+    Progress,
+    Say,
+    Stored,
+    merged,
+    run_steps,
+    tree_bytes,
+)
 from diffmd.adjoints.checkpoints import Layout, layout
 from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
 from diffmd.adjoints.health import along_trajectory, worst
@@ -81,6 +92,24 @@ class Reverse(Adjoint):
     def steps(self, p: P) -> int:
         """A run, and the walk back."""
         return 2 * run_steps(self._problems)
+
+    def stored(self, ready: Ready, p: P) -> Stored:
+        """States and residuals of the problem that takes most."""
+        found = []
+        for flow in self._flows.values():
+            problem, q = flow.problem, flow.spread(p)
+            base, control = ready.values[problem.name], ready.controls[problem.name]
+            start = self._programs[problem.name].start
+            cutoff = problem.dynamics.forcefield.cutoff
+            floats, step, _ = control.settle(cutoff, lambda plan: start(plan)(q, base))  # noqa: B023 - used at once
+            found.append(self.layout(flow, control, q, base, ready.key, (floats, step)))
+        most = max(found, key=lambda one: one.predicted)
+        repeats = 0 if most.stored else 1 if most.group == 1 else 2
+        return Stored(most.predicted, repeats, f"{most.name} checkpoints" if repeats else "every step")
+
+    def temporary(self) -> int:
+        """See `Adjoint`."""
+        return max(programs.temporary() for programs in self._programs.values())
 
     def _one(self, flow: Flow, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         problem = flow.problem

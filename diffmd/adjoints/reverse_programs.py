@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from diffmd.adjoints.base import Choice, Floats
 from diffmd.adjoints.flow import Flow
+from diffmd.adjoints.programs import ProgramCache
 from diffmd.dynamics.segment import Shape
 from diffmd.objective import P
 from diffmd.system import Values
@@ -20,12 +21,14 @@ class Programs:
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self._made: dict[Any, Any] = {}
+        self._cache = ProgramCache()
 
     def _once(self, name: Any, make: Any) -> Any:
-        if name not in self._made:
-            self._made[name] = jax.jit(make)
-        return self._made[name]
+        return self._cache.once(name, make)
+
+    def temporary(self) -> int:
+        """Bytes of the largest program's buffers."""
+        return self._cache.temporary()
 
     def start(self, plan: Any) -> Any:
         """(p, base) -> (floats, step, vjp), opening."""

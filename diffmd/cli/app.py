@@ -32,9 +32,14 @@ Method = Annotated[
     typer.Option(
         "--method",
         metavar="METHOD",
-        help="Differentiate by this method (reverse, forward, finite-difference) in place of the config's.",
+        help="Differentiate by this method in place of the config's: reverse, forward, auto, finite-difference, "
+        "reversible, reweight, implicit.",
         show_default=False,
     ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Foretell the memory and cost of each method (or of --method); write nothing."),
 ]
 Methods = Annotated[
     list[str] | None,
@@ -119,6 +124,7 @@ def simulate(
 def gradient(
     config: opt.Config,
     method: Method = None,
+    dry_run: DryRun = False,
     overrides: opt.Set = None,
     parameters: opt.Parameters = None,
     output: opt.Output = None,
@@ -134,6 +140,10 @@ def gradient(
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
     def work(reporter: Reporter) -> CommandResult:
+        if dry_run:
+            from diffmd.commands.dry_run import dry_run as forecast
+
+            return forecast(request, reporter, method)
         from diffmd.commands.gradient import gradient
 
         return gradient(request, reporter, method)
