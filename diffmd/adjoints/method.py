@@ -40,6 +40,7 @@ class Setting:
         terms: those of the loss that are known before the run.
         parameters: paths as `parameters` has them, with globs.
         system_path: of this system in the config.
+        precision: ``double`` or ``single``.
     """
 
     dynamics_path: str
@@ -51,6 +52,7 @@ class Setting:
     terms: tuple[Measured, ...]
     parameters: tuple[str, ...]
     system_path: str = "system"
+    precision: str = "double"
 
 
 @dataclasses.dataclass(frozen=True)

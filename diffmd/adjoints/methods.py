@@ -1,13 +1,16 @@
 """Gradient methods: importing this module registers every one."""
 
+from diffmd.adjoints.auto import AutoSpec
 from diffmd.adjoints.finite_difference import FiniteDifferenceSpec
 from diffmd.adjoints.forward import ForwardSpec
 from diffmd.adjoints.implicit import ImplicitSpec
 from diffmd.adjoints.method import Measured, MethodSpec, Resources, Setting
 from diffmd.adjoints.reverse import ReverseSpec
+from diffmd.adjoints.reversible import ReversibleSpec
 from diffmd.adjoints.reweight import ReweightSpec
 
 __all__ = [
+    "AutoSpec",
     "FiniteDifferenceSpec",
     "ForwardSpec",
     "ImplicitSpec",
@@ -15,6 +18,7 @@ __all__ = [
     "MethodSpec",
     "Resources",
     "ReverseSpec",
+    "ReversibleSpec",
     "ReweightSpec",
     "Setting",
 ]

@@ -32,12 +32,20 @@ class Lists:
         """Built there."""
         return build(self.plan, positions, self.box, self.excluded)
 
+    def before(self, positions: Float[Array, "atoms 3"]) -> Neighbors:
+        """What `kept` is given first: a list of nobody, built nowhere, in place of a second build to be compiled."""
+        if not self.plan.is_list:
+            return self.at(positions)
+        blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(self.at, positions))
+        nowhere: Neighbors = dataclasses.replace(blank, reference=jnp.full_like(positions, jnp.nan))
+        return nowhere
+
     def kept(self, neighbors: Neighbors, positions: Float[Array, "atoms 3"]) -> Neighbors:
         """The same list if it is complete at `positions`, or one that is built there."""
         if isinstance(neighbors, AllPairs):
             return neighbors
-        old = displacement2(neighbors, positions, self.box) > (self.plan.skin / 2) ** 2
-        new: Neighbors = lax.cond(old, lambda: self.at(positions), lambda: neighbors)
+        near = displacement2(neighbors, positions, self.box) <= (self.plan.skin / 2) ** 2
+        new: Neighbors = lax.cond(near, lambda: neighbors, lambda: self.at(positions))
         return new
 
 
@@ -151,7 +159,7 @@ def roll(
             whole,
         )
 
-    neighbors = lists.at(state.positions * 2.0**-fixed.bits)
+    neighbors = lists.before(state.positions * 2.0**-fixed.bits)
     empty = jnp.zeros((longest + 1, *state.positions.shape), np.int64)
     start = _written((empty, empty, empty), jnp.where(forward, 0, steps), state)
     none = Extent.none()

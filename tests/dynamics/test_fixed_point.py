@@ -168,22 +168,3 @@ def test_langevin_comes_back_with_words_and_with_lists_that_are_built_elsewhere(
     spoilt = dataclasses.replace(kept[0], stored=kept[0].stored.at[1, 0, 0].add(1))
     middle = roller.roll(out[1].state, kept[1], 40, False).state
     assert not bool(roller.roll(middle, spoilt, 40, False).whole)
-
-
-def test_it_follows_the_floating_point_run():
-    case = ready(changed(FLUID, dynamics__integrator=LANGEVIN))
-    problem = case.experiment.objective.problems[0]
-    values = case.ready.values["default"]
-    roller = Roller(case, no_words(case))
-    lists = Lists(case.ready.controls["default"].plan, problem.box(values), np.zeros((0, 2), int))
-    neighbors = lists.at(values["system.positions"])
-
-    @jax.jit
-    def floating(state: Any) -> Any:
-        return lax.fori_loop(0, 30, lambda _, s: problem.dynamics.step(values, case.ready.key, s, neighbors), state)
-
-    end = floating(problem.dynamics.start(values, neighbors, problem.box(values), jnp.asarray(0)))
-    mine = roller.run([30])[0]
-    np.testing.assert_allclose(mine.positions * 2.0**-BITS, end.positions, atol=1e-10)
-    np.testing.assert_allclose(mine.velocities * 2.0**-BITS, end.velocities, atol=1e-9)
-    assert mine.step == 30

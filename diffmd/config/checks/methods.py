@@ -34,10 +34,13 @@ def method_problems(
     if not config.parameters or not isinstance(method, MethodSpec):
         return
     names = tuple(path for entry in config.parameters for path in (entry.path, *entry.tie))
-    yield from method.problems([_setting(one, parts, names) for one, parts in zip(systems, made, strict=True)])
+    precision = config.precision
+    yield from method.problems(
+        [_setting(one, parts, names, precision) for one, parts in zip(systems, made, strict=True)]
+    )
 
 
-def _setting(one: EffectiveSystem, made: Interactions, parameters: tuple[str, ...]) -> Setting:
+def _setting(one: EffectiveSystem, made: Interactions, parameters: tuple[str, ...], precision: str) -> Setting:
     dynamics = one.dynamics
     terms = [
         _measured(path, made.observables[f"{path}.observable"], term, dynamics.steps)
@@ -54,6 +57,7 @@ def _setting(one: EffectiveSystem, made: Interactions, parameters: tuple[str, ..
         tuple(terms),
         parameters,
         one.system_path,
+        precision,
     )
 
 

@@ -1,0 +1,372 @@
+"""Reverse mode without stored states: integer dynamics is run back, bit for bit, and differentiated on the way.
+
+The run is on integers (`diffmd.dynamics.fixed_point`) and keeps its last state, the rows that the loss asks for, and
+the words that friction fills: memory does not grow with its length but by these. Then, stretch by stretch, the steps
+are undone, and the cotangent is pulled through the floating-point step at the states that come back. So it is the
+gradient of the fixed-point trajectory with roundings passed straight through, and differs from `reverse`'s as the
+trajectories do. That the way back ends where the run began is checked, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from diffmd.adjoints.base import Adjoint, Floats, Gradient, Measurements, Progress, Say, merged, run_steps
+from diffmd.adjoints.flow import Single
+from diffmd.adjoints.health import along_trajectory, worst
+from diffmd.adjoints.method import MethodSpec, Resources, Setting
+from diffmd.adjoints.reverse import TRUNCATE
+from diffmd.adjoints.reverse_programs import Programs
+from diffmd.adjoints.reversible_programs import Passes
+from diffmd.dynamics.base import Integrator, Thermostat
+from diffmd.dynamics.damping import NEVER, interval
+from diffmd.dynamics.fixed_point import RANGE, Extent, FixedState
+from diffmd.dynamics.guard import Guard
+from diffmd.dynamics.march import ListControl, NonFiniteError
+from diffmd.dynamics.rolling import Rolled, Words
+from diffmd.dynamics.schedule import Segment
+from diffmd.dynamics.segment import Report, Shape
+from diffmd.errors import ConfigError, NumericalError
+from diffmd.objective import Objective, P, Problem, Ready
+from diffmd.potentials.base import EnergyPotential, Potential
+from diffmd.spec import METHODS, quantity
+from diffmd.system import Values
+
+BITS = 40
+LONGEST = 250
+"""Steps of a stretch: so many states are held at a time."""
+
+
+class Reversible(Adjoint):
+    """Reverse mode over an objective, in memory that does not grow with the number of steps.
+
+    Args:
+        bits: positions and velocities are multiples of 2^-bits.
+        truncate, clip: as in `Guard`.
+
+    Raises:
+        ConfigError: a problem's dynamics cannot be undone, or precision is single.
+    """
+
+    def __init__(
+        self, objective: Objective, bits: int = BITS, truncate: int | None = None, clip: float | None = None
+    ) -> None:
+        if jnp.finfo(jnp.zeros(()).dtype).bits < 64:
+            raise ConfigError(_PRECISION, "precision")
+        self._problems = objective.with_mode("reverse").problems
+        for problem in self._problems:
+            dynamics = problem.dynamics
+            parts = (dynamics.integrator, dynamics.thermostat, dynamics.com_every, dynamics.forcefield.potentials)
+            for refusal in refusals("dynamics", *parts):
+                raise refusal
+        self._walks = {
+            one.name: _Walk(Single(one, Guard(truncate, clip, one.first_step + one.steps)), bits)
+            for one in self._problems
+        }
+
+    def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
+        """Loss and gradient at `p`: one run, and one walk back.
+
+        Raises:
+            NumericalError: a number left the range of the integers, or the way back did not end at the start.
+        """
+        results = [walk.gradient(ready, p, say, progress) for walk in self._walks.values()]
+        loss = sum(float(r[0]) for r in results)
+        terms = [float(t) for r in results for t in np.asarray(r[1])]
+        health = worst([along_trajectory("cotangent", np.arange(len(r[3])), r[3][::-1], reverse=True) for r in results])
+        return Gradient(loss, terms, merged([r[2] for r in results]), health)
+
+    def steps(self, p: P) -> int:
+        """A run, and the walk back."""
+        return 2 * run_steps(self._problems)
+
+
+class _Walk:
+    """The run of one problem, and the walk back."""
+
+    def __init__(self, flow: Single, bits: int) -> None:
+        self._flow = flow
+        self._problem: Problem = flow.problem
+        self._bits = bits
+        self._programs = Programs(flow)
+        self._passes = Passes(flow, bits, LONGEST)
+        self._told: set[str] = set()
+
+    def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
+        """Loss, terms, gradients, and the cotangent's norm at the start of each step."""
+        problem, programs, passes = self._problem, self._programs, self._passes
+        base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
+        cutoff = problem.dynamics.forcefield.cutoff
+        floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
+        planned = problem.segments(min(problem.longest(control.plan), LONGEST))
+        self._check_start(floats, planned)
+        start, shown, extent = passes.begin(control.plan)(p, base, key, floats, step)
+        self._check_extent(extent, planned[0] if planned else Segment(0, 0, 0, ()))
+        words = self._words(p, base, say)
+        rows = Measurements.empty(problem)
+        first_vjp = None
+        if problem.measures_start:
+            first, first_vjp = programs.measure(control.plan)(p, base, shown, step)
+            rows.add_start(first)
+
+        state = start
+        tape: list[tuple[Segment, Shape]] = []
+        for segment in planned:
+            rolled = self._rolled(p, base, key, control, state, words, segment, True, say)
+            if segment.stride:
+
+                def measured(shape: Shape, rolled: Rolled = rolled, first: Array = state.step) -> Any:
+                    return passes.measure(shape)(p, base, key, rolled.on_the_way, first)
+
+                rows.add(segment, _listed(control, say, segment, measured)[0])
+            tape.append((segment, control.shape(segment)))
+            state = rolled.state
+            progress(segment.steps)
+        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
+
+        left = [list(cts) for cts in row_cts]
+        ct: Floats = jax.tree.map(jnp.zeros_like, floats)
+        total = jax.tree.map(jnp.zeros_like, dict(p))
+        norms: list[Any] = []
+        whole = True
+        for segment, shape in reversed(tape):
+            own = tuple(left[k].pop() for k in segment.active)
+            # Of its own, so that each stretch comes back with the program that it went with.
+            then = ListControl(shape.plan, shape.block)
+            rolled = self._rolled(p, base, key, then, state, words, segment, False, say)
+            whole = whole and bool(rolled.whole)
+            state = rolled.state
+
+            def pulled(
+                shape: Shape, rolled: Rolled = rolled, own: Any = own, ct: Floats = ct, total: Any = total
+            ) -> Any:
+                return passes.pull(shape)(p, base, key, rolled.on_the_way, rolled.state.step, ct, own, total)
+
+            total, ct, norm, _ = _listed(then, say, segment, pulled)
+            norms.append(np.asarray(norm))
+            progress(segment.steps)
+        self._check_returned(start, state, whole)
+        if first_vjp is not None:
+            total, ct = programs.pull_measure(first_vjp, [cts.pop() for cts in left], ct, total)
+        total = programs.pull_start(start_vjp, ct, total)
+        along = np.concatenate(norms[::-1]) if norms else np.zeros(0)
+        return loss, terms, {path: np.asarray(value) for path, value in total.items()}, along
+
+    def _rolled(
+        self,
+        p: P,
+        base: Values,
+        key: Array,
+        control: ListControl,
+        state: FixedState,
+        words: _Kept,
+        segment: Segment,
+        forward: bool,
+        say: Say,
+    ) -> Rolled:
+        """A segment, on or back, on lists that had room."""
+        steps, on = jnp.asarray(segment.steps), jnp.asarray(forward)
+        within = words.of(segment)
+
+        def attempt(shape: Shape) -> tuple[Rolled, Any]:
+            rolled: Rolled = self._passes.roll(shape.plan)(p, base, key, state, within, steps, on)
+            return rolled, rolled.needed
+
+        rolled, _ = _listed(control, say, segment, attempt)
+        self._check_extent(rolled.extent, segment)
+        if forward:
+            words.keep(segment, rolled.words)
+        return rolled
+
+    def _words(self, p: P, base: Values, say: Say) -> _Kept:
+        """Room for what damping takes away, known before the run."""
+        problem = self._problem
+        size, every = problem.dynamics.system.size, NEVER
+        if "O" in problem.dynamics.integrator.splitting:
+            values = problem.values(p, base)
+            numbers = problem.dynamics.numbers(values, "integrator")
+            units = problem.dynamics.system.units
+            factor, _ = problem.dynamics.integrator.bath(
+                numbers, problem.dynamics.system.masses(values), units.boltzmann
+            )
+            every = interval(float(factor))
+        if every == 0:
+            raise NumericalError(
+                "friction stops the atoms within a step (friction times dt is over 36), which cannot be undone; use a "
+                "smaller dynamics.integrator.dt or friction, or gradient: {method: reverse}"
+            )
+        kept = _Kept.empty(every, problem.first_step, problem.steps, size)
+        if kept.stored.size:
+            told = (
+                f"what friction takes away fills {kept.stored.nbytes / 1e6:.3g} MB: {len(kept.stored)} words of "
+                f"64 bits for each of {3 * size} velocities, one every {every} steps"
+            )
+            if told not in self._told:
+                say(told)
+            self._told.add(told)
+        return kept
+
+    def _check_start(self, floats: Floats, planned: Sequence[Segment]) -> None:
+        """Raises where the first positions or velocities are no numbers, or too large."""
+        largest = max(float(jnp.max(jnp.abs(a), initial=0)) for a in floats[:2])
+        if not np.isfinite(largest):
+            raise NonFiniteError(self._problem.name, planned[0] if planned else Segment(0, 0, 0, ()))
+        if largest * 2.0**self._bits > RANGE:
+            raise NumericalError(self._too_large(largest, "at the start"))
+
+    def _check_extent(self, extent: Extent, segment: Segment) -> None:
+        """Raises where a stretch's numbers did not fit."""
+        if np.isnan(force := float(extent.force)) or np.isinf(force):
+            raise NonFiniteError(self._problem.name, segment)
+        where = f"between steps {segment.start} and {segment.start + segment.steps}"
+        if float(extent.moving) > RANGE:
+            raise NumericalError(self._too_large(float(extent.moving) * 2.0**-self._bits, where))
+        if not bool(extent.fits):
+            raise NumericalError(
+                f"a force is too large for integers of 2^-{self._bits} {where}: in half a step it would change a "
+                f"velocity by {force * 2.0**-self._bits:.3g}; look for atoms on top of each other, use a smaller "
+                "dynamics.integrator.dt, fewer gradient.bits, or gradient: {method: reverse}"
+            )
+
+    def _too_large(self, largest: float, where: str) -> str:
+        return (
+            f"a position or velocity of {largest:.3g} {where} does not fit into integers of 2^-{self._bits}, which end "
+            f"at {RANGE * 2.0**-self._bits:.3g}; use fewer gradient.bits, or gradient: {{method: reverse}}"
+        )
+
+    def _check_returned(self, start: FixedState, end: FixedState, whole: bool) -> None:
+        """Raises unless the walk back ended where the run began."""
+        pairs = list(zip(jax.tree.leaves(start), jax.tree.leaves(end), strict=True))
+        wrong = sum(int(np.sum(np.asarray(a) != np.asarray(b))) for a, b in pairs)
+        if wrong or not whole:
+            count = sum(int(np.size(a)) for a, _ in pairs)
+            raise NumericalError(
+                f"the way back did not return to the start: {wrong} of {count} integers of the state are others, so "
+                "this gradient would be wrong; a force that is not the same bit for bit when it is computed again (a "
+                "potential of your own, a device that adds in no fixed order) cannot be undone: use "
+                "gradient: {method: reverse}"
+            )
+
+
+class _Kept:
+    """The words of a whole run, in the machine's memory."""
+
+    def __init__(self, every: int, first_step: int, stored: Int[np.ndarray, "words atoms 3"]) -> None:
+        self.every = every
+        self.first_step = first_step
+        self.stored = stored
+
+    @staticmethod
+    def empty(every: int, first_step: int, steps: int, size: int) -> _Kept:
+        """Room for those of a run."""
+        return _Kept(every, first_step, np.zeros((steps // every, size, 3), np.int64))
+
+    def _range(self, segment: Segment) -> tuple[int, int]:
+        return segment.start // self.every, (segment.start + segment.steps) // self.every
+
+    def of(self, segment: Segment) -> Words:
+        """Those of one segment, with room for as many as any segment may have."""
+        start, stop = self._range(segment)
+        room = np.zeros((LONGEST // self.every + 1, *self.stored.shape[1:]), np.int64)
+        room[: stop - start] = self.stored[start:stop]
+        return Words(jnp.asarray(self.every), jnp.asarray(self.first_step), jnp.asarray(room))
+
+    def keep(self, segment: Segment, words: Words) -> None:
+        """Takes in those of one segment."""
+        start, stop = self._range(segment)
+        if stop > start:
+            self.stored[start:stop] = np.asarray(words.stored)[: stop - start]
+
+
+def _listed(control: ListControl, say: Say, segment: Segment, attempt: Callable[[Shape], Any]) -> Any:
+    """What `attempt` makes, again and again until its lists had room; their largest counts are its last part.
+
+    Lists are built when atoms have moved, so nothing but room can be wanting.
+    """
+    while True:
+        out = attempt(control.shape(segment))
+        mended = control.mend(Report(jnp.zeros(()), out[-1], jnp.asarray(True)))
+        if mended is None:
+            return out
+        say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
+
+
+_PRECISION = "the integers of gradient method reversible have 64 bits; set precision: double"
+
+
+def refusals(
+    path: str,
+    integrator: Integrator,
+    thermostat: Thermostat | None,
+    com_every: int,
+    potentials: Mapping[str, Potential],
+) -> Iterator[ConfigError]:
+    """What of a system's dynamics (at `path` in the config) cannot be undone, each with a sentence."""
+    if not integrator.splitting:
+        yield ConfigError(
+            "gradient method reversible cannot run this integrator backwards; use velocity_verlet or langevin, or "
+            "gradient: {method: reverse}",
+            f"{path}.integrator",
+        )
+    if thermostat is not None:
+        yield ConfigError(
+            "gradient method reversible cannot undo a thermostat that scales velocities by the temperature, since the "
+            "scale is lost; use integrator: {kind: langevin, ...}, no thermostat, or gradient: {method: reverse}",
+            f"{path}.thermostat",
+        )
+    if com_every:
+        yield ConfigError(
+            "gradient method reversible cannot put a removed centre-of-mass motion back; set it to 0 (velocity Verlet "
+            "keeps the momentum), or use gradient: {method: reverse}",
+            f"{path}.remove_com_motion",
+        )
+    for name, potential in potentials.items():
+        if isinstance(potential, EnergyPotential) and potential.cutoff is not None:
+            yield ConfigError(
+                "gradient method reversible needs forces that do not depend on the order of a neighbour list, which an "
+                "energy of all atoms within a cutoff does; leave its cutoff out, or use gradient: {method: reverse}",
+                name,
+            )
+
+
+@METHODS.register
+class ReversibleSpec(MethodSpec):
+    """Reverse mode by running the steps back bit for bit: memory does not grow with the number of steps.
+
+    For velocity_verlet and langevin without a thermostat, in double precision.
+    """
+
+    method: Literal["reversible"] = "reversible"
+    bits: int = quantity(
+        BITS,
+        doc="Positions and velocities are whole multiples of 2^-bits units of length and of length/time; at 40 bits, "
+        "of 9e-13, they end at 2e6.",
+        ge=24,
+        le=52,
+    )
+    truncate: int | None = TRUNCATE
+    clip: float | None = quantity(
+        None,
+        doc="The norm of the state's cotangent is scaled down to this at every step; null: never.",
+        gt=0,
+    )
+
+    def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
+        """See `MethodSpec`."""
+        return Reversible(objective, self.bits, self.truncate, self.clip)
+
+    def problems(self, settings: Sequence[Setting]) -> Iterator[ConfigError]:
+        """See `MethodSpec`."""
+        for one in settings:
+            if one.precision != "double":
+                yield ConfigError(_PRECISION, "precision")
+                return
+        for one in settings:
+            parts = (one.integrator, one.thermostat, one.com_every, one.potentials)
+            yield from refusals(one.dynamics_path, *parts)

@@ -1,0 +1,238 @@
+"""The compiled programs of the reversible method: integers rolled on and back, their frames measured, and the cotangent
+pulled through the steps between states that are known."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Int
+
+from diffmd.adjoints.base import Floats
+from diffmd.adjoints.flow import Single
+from diffmd.box import Box
+from diffmd.dynamics.fixed_point import Extent, FixedPoint, FixedState, Triple
+from diffmd.dynamics.rolling import Lists, Rolled, Words, opened, roll
+from diffmd.dynamics.segment import Shape
+from diffmd.neighbors import NeighborPlan
+from diffmd.objective import P, Problem
+from diffmd.system import State, Values
+
+_OF_STATE = ("system.positions", "system.velocities", "system.box")
+"""Values that steps do not read: the state has them."""
+
+
+class Passes:
+    """The jitted functions of one problem, made when first asked for.
+
+    Args:
+        bits: of the fixed point.
+        longest: steps of a stretch at most.
+    """
+
+    def __init__(self, flow: Single, bits: int, longest: int) -> None:
+        self._flow = flow
+        self._bits = bits
+        self._longest = longest
+        self._made: dict[Any, Any] = {}
+
+    @property
+    def _problem(self) -> Problem:
+        return self._flow.problem
+
+    def _once(self, name: Any, make: Any) -> Any:
+        if name not in self._made:
+            self._made[name] = jax.jit(make)
+        return self._made[name]
+
+    def _lists(self, plan: NeighborPlan, box: Box) -> Lists:
+        return Lists(plan, box, self._problem.dynamics.system.excluded)
+
+    def _fixed(self, p: P, base: Values, key: Array) -> FixedPoint:
+        values = self._problem.values(p, base)
+        return FixedPoint(self._problem.dynamics, values, self._problem.box(values), key, self._bits)
+
+    def begin(self, plan: NeighborPlan) -> Any:
+        """(p, base, key, floats, step) -> the state in integers, those as floats, the largest numbers."""
+
+        def begin(p: P, base: Values, key: Array, floats: Floats, step: Array) -> tuple[FixedState, Floats, Extent]:
+            fixed = self._fixed(p, base, key)
+            state = fixed.encode(floats[0], floats[1], step)
+            state, extent = opened(fixed, self._lists(plan, fixed.box), state)
+            x, v, f = fixed.decode((state.positions, state.velocities, state.kicks))
+            return state, (x, v, f, floats[3]), extent
+
+        return self._once(("begin", plan), begin)
+
+    def roll(self, plan: NeighborPlan) -> Any:
+        """(p, base, key, state, words, steps, forward) -> `Rolled`."""
+
+        def rolled(
+            p: P,
+            base: Values,
+            key: Array,
+            state: FixedState,
+            words: Words,
+            steps: Int[Array, ""],
+            forward: Bool[Array, ""],
+        ) -> Rolled:
+            fixed = self._fixed(p, base, key)
+            return roll(fixed, self._lists(plan, fixed.box), state, words, self._longest, steps, forward)
+
+        return self._once(("roll", plan), rolled)
+
+    def measure(self, shape: Shape) -> Any:
+        """(p, base, key, states on the way, step of the first) -> rows of the active terms, largest counts of lists."""
+
+        def measure(p: P, base: Values, key: Array, on_the_way: Triple, step: Array) -> Any:
+            fixed = self._fixed(p, base, key)
+            lists = self._lists(shape.plan, fixed.box)
+            x, v, f = fixed.decode(_part(on_the_way, shape.stride, shape.steps, shape.stride))
+            numbers = step + shape.stride * jnp.arange(1, len(x) + 1)
+
+            def frame(carry: Any, at: Any) -> Any:
+                neighbors, needed = carry
+                x, v, f, number = at
+                neighbors = lists.kept(neighbors, x)
+                rows = self._rows(shape, fixed.values, State(x, v, f, fixed.box, number), neighbors)
+                return (neighbors, jnp.maximum(needed, neighbors.needed)), rows
+
+            first = lists.before(x[0])
+            (_, needed), rows = lax.scan(frame, (first, first.needed), (x, v, f, numbers))
+            return rows, needed
+
+        return self._once(("measure", shape), measure)
+
+    def _rows(self, shape: Shape, values: Values, state: State, neighbors: Any) -> tuple[Any, ...]:
+        frame = self._problem.dynamics.frame(values, state, neighbors)
+        return tuple(self._problem.terms[k].observable.measure(frame) for k in shape.active)
+
+    def pull(self, shape: Shape) -> Any:
+        """(p, base, key, states on the way, step of the first, cotangent of the last, of the rows, running total) ->
+        total, cotangent of the first, norms of the cotangent at the start of each step, largest counts of lists."""
+
+        def pull(
+            p: P, base: Values, key: Array, on_the_way: Triple, step: Array, ct: Floats, rows: Any, total: Any
+        ) -> Any:
+            fixed = self._fixed(p, base, key)
+            back = _Back(self._flow, shape, fixed, self._lists(shape.plan, fixed.box), self._moving(p, base))
+            x, v, f = fixed.decode(_part(on_the_way, 0, shape.steps, 1))
+            starts = (x[:-1], v[:-1], f[:-1], x[1:], step + jnp.arange(shape.steps))
+            first = back.lists.before(x[-1])
+            carry = _Pulled(ct, jax.tree.map(jnp.zeros_like, back.moving), first, first.needed)
+            if shape.stride:
+                count = shape.steps // shape.stride
+                within = jax.tree.map(lambda a: a.reshape(count, shape.stride, *a.shape[1:]), starts)
+                frames = (*(a[shape.stride :: shape.stride] for a in (x, v, f)), within[-1][:, -1] + 1)
+                carry, norms = lax.scan(back.interval, carry, (within, frames, rows), reverse=True)
+            else:
+                carry, norms = lax.scan(back.step, carry, starts, reverse=True)
+            bound = jax.vjp(lambda q: self._moving(q, base), dict(p))[1](carry.total)[0]
+            return jax.tree.map(jnp.add, total, bound), carry.ct, norms.reshape(-1), carry.needed
+
+        return self._once(("pull", shape), pull)
+
+    def _moving(self, p: P, base: Values) -> dict[str, Array]:
+        """The values that steps and frames read, and parameters fill."""
+        problem = self._problem
+        return {
+            name: value
+            for name, value in problem.values(p, base).items()
+            if name not in _OF_STATE and problem.parameters.touches(problem.name, name)
+        }
+
+
+def _part(on_the_way: Triple, first: int, last: int, every: int) -> Triple:
+    x, v, f = on_the_way
+    return x[first : last + 1 : every], v[first : last + 1 : every], f[first : last + 1 : every]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Pulled:
+    """On the way back: the cotangents of the state and of the moving values, the list, and the largest counts."""
+
+    ct: Floats
+    total: dict[str, Array]
+    neighbors: Any
+    needed: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class _Back:
+    """The bodies of the walk back. `moving`: the values that are differentiated."""
+
+    flow: Single
+    shape: Shape
+    fixed: FixedPoint
+    lists: Lists
+    moving: dict[str, Array]
+
+    @property
+    def _learns_box(self) -> bool:
+        return self.flow.problem.parameters.touches(self.flow.problem.name, "system.box")
+
+    def _added(self, carry: _Pulled, function: Any, at: tuple[Array, ...], ct: Any, *, onto: Floats) -> _Pulled:
+        """Pulls `ct` through function(moving values, x, v, f, box vectors), adding to `onto`."""
+        h = self.fixed.box.vectors
+        # The cotangent of a box that nobody learns costs a sweep as much as the rest.
+        if self._learns_box:
+            _, vjp = jax.vjp(function, self.moving, *at, h)
+            moved, *floats = vjp(ct)
+        else:
+            _, vjp = jax.vjp(lambda moving, *floats: function(moving, *floats, h), self.moving, *at)
+            moved, *floats = vjp(ct)
+            floats.append(jnp.zeros_like(h))
+        total = jax.tree.map(jnp.add, carry.total, moved)
+        summed: Any = jax.tree.map(jnp.add, onto, tuple(floats))
+        return dataclasses.replace(carry, ct=summed, total=total)
+
+    def _listed(self, carry: _Pulled, positions: Array) -> _Pulled:
+        neighbors = self.lists.kept(carry.neighbors, positions)
+        return dataclasses.replace(carry, neighbors=neighbors, needed=jnp.maximum(carry.needed, neighbors.needed))
+
+    def step(self, carry: _Pulled, at: Any) -> tuple[_Pulled, Array]:
+        """One step, from the state that it led to."""
+        *state, after, number = at
+        carry = self._listed(carry, after)
+
+        def stepped(moving: dict[str, Array], x: Array, v: Array, f: Array, h: Array) -> Any:
+            begun = State(x, v, f, Box(h, self.fixed.box.shape), number)
+            values = {**self.fixed.values, **moving}
+            done = self.fixed.dynamics.step(values, self.fixed.key, begun, carry.neighbors)
+            return done.positions, done.velocities, done.forces
+
+        zero = jnp.zeros_like(after)
+        onto = (zero, zero, zero, carry.ct[3])
+        carry = self._added(carry, stepped, tuple(state), carry.ct[:3], onto=onto)
+        x, v, *_ = carry.ct
+        norm = jnp.sqrt(jnp.sum(x * x) + jnp.sum(v * v))
+        return dataclasses.replace(carry, ct=self._guarded(carry.ct, tuple(state), number)), norm
+
+    def _guarded(self, ct: Floats, state: tuple[Array, ...], number: Array) -> Floats:
+        guard = self.flow.guard
+        if guard.idle:
+            return ct
+
+        def held(x: Array, v: Array, f: Array) -> Any:
+            kept = guard.held(State(x, v, f, self.fixed.box, number))
+            return kept.positions, kept.velocities, kept.forces
+
+        x, v, f = jax.vjp(held, *state)[1](ct[:3])
+        return x, v, f, ct[3]
+
+    def interval(self, carry: _Pulled, at: Any) -> tuple[_Pulled, Array]:
+        """The steps up to a frame, from the frame on."""
+        within, (*frame, number), rows = at
+        carry = self._listed(carry, frame[0])
+
+        def measured(moving: dict[str, Array], x: Array, v: Array, f: Array, h: Array) -> Any:
+            state = State(x, v, f, Box(h, self.fixed.box.shape), number)
+            shown = self.fixed.dynamics.frame({**self.fixed.values, **moving}, state, carry.neighbors)
+            return tuple(self.flow.problem.terms[k].observable.measure(shown) for k in self.shape.active)
+
+        carry = self._added(carry, measured, tuple(frame), rows, onto=carry.ct)
+        return lax.scan(self.step, carry, within, reverse=True)
