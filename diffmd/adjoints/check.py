@@ -16,6 +16,7 @@ from diffmd.adjoints.finite_difference import Difference, FiniteDifference
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.implicit import Implicit
 from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.reversible import Reversible
 from diffmd.adjoints.smoothness import first_crossing
 from diffmd.objective import Objective
 
@@ -66,6 +67,7 @@ class Row:
 
 _WHOLE: Mapping[str, Callable[[Objective, int], Adjoint]] = {
     "reverse": Reverse,
+    "reversible": lambda objective, memory: Reversible(objective),
     "implicit": lambda objective, memory: Implicit(objective, None),
 }
 """Methods that give all derivatives at once, from the objective and the bytes that they may store."""
@@ -86,7 +88,7 @@ def check(
 
     Args:
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
-        methods: of ``reverse``, ``forward``, ``implicit``.
+        methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``.
         relative: relative tolerance; None: the precision's.
     """
     names, tangents = directions(p)

@@ -25,7 +25,7 @@ from diffmd.io.values import plain
 from diffmd.objective import Ready
 from diffmd.spec import METHODS as KINDS
 
-METHODS = ("reverse", "forward", "implicit")
+METHODS = ("reverse", "forward", "reversible", "implicit")
 """What can be checked, where it fits the config; finite differences are the judge."""
 
 

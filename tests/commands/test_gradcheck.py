@@ -39,7 +39,7 @@ def test_a_config_that_agrees(tmp_path: Path):
     assert all(set(row) == KEYS for row in result.answer["rows"])
     found = {(row["parameter"], row["method"], row["case"]) for row in result.answer["rows"]}
     keys = ("potentials.bond.r0", "potentials.bond.k")
-    assert found == {(key, method, "small") for key in keys for method in ("reverse", "forward")}
+    assert found == {(key, method, "small") for key in keys for method in ("reverse", "forward", "reversible")}
     assert json.loads((tmp_path / "run" / "gradcheck.json").read_text()) == result.answer
     # The config has no `train` section, so its gradient comes next.
     assert result.next_command.startswith("diffmd gradient")
