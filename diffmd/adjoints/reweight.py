@@ -31,7 +31,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, merged, run_steps
+from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, Stored, merged, run_steps
 from diffmd.adjoints.ensemble import (
     Arrangement,
     Ensemble,
@@ -44,6 +44,7 @@ from diffmd.adjoints.ensemble import (
 )
 from diffmd.adjoints.equilibrium import refusals, still
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
+from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.sampling import Sampler
 from diffmd.box import widths
 from diffmd.dynamics.segment import Opening
@@ -126,6 +127,18 @@ class Reweight(Adjoint):
     def steps(self, p: P) -> int:
         """A run. Where the ensemble at hand is good enough, they are told as done at once."""
         return run_steps(self._problems)
+
+    def stored(self, ready: Ready, p: P) -> Stored:
+        """The frames of every system."""
+        frames = sum(
+            len(average.sampler.steps) * ready.values[name]["system.positions"].nbytes
+            for name, average in self._averages.items()
+        )
+        return Stored(float(frames), 0, "sampled frames")
+
+    def temporary(self) -> int:
+        """See `Adjoint`."""
+        return max(average.temporary() for average in self._averages.values())
 
     def saved(self) -> dict[str, np.ndarray]:
         """The ensembles."""
@@ -226,7 +239,7 @@ class _Average:
         atoms = problem.dynamics.system.size
         most = max(1, min(_MOST, _PAIRS // (atoms * min(atoms, _NEIGHBORS))))
         self._arranged = Arrangement.create(frames, 1 if self._blocks is None else blocks, most)
-        self._made: dict[Any, Any] = {}
+        self._cache = ProgramCache()
 
     def seen(self, plan: NeighborPlan, p: P, base: Values, sample: Sample) -> tuple[_Seen, Opening]:
         """The sample's energies and observables at `p`, and what tells whether a list missed a pair."""
@@ -328,10 +341,12 @@ class _Average:
     def _chunks(self, sample: Sample) -> Float[Array, "chunks size atoms 3"]:
         return jnp.asarray(sample.frames[self._arranged.order])
 
+    def temporary(self) -> int:
+        """Bytes of the largest program's buffers."""
+        return self._cache.temporary()
+
     def _once(self, name: Any, make: Any) -> Any:
-        if name not in self._made:
-            self._made[name] = jax.jit(make)
-        return self._made[name]
+        return self._cache.once(name, make)
 
 
 @METHODS.register
