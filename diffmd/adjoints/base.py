@@ -42,7 +42,8 @@ class Health:
 
     Attributes:
         kind: what `norm` is: ``cotangent`` (reverse), ``tangent`` (forward), ``plateau`` (finite differences),
-            ``effective_samples`` (reweight: the gradient of each block of frames, as a part of the whole).
+            ``effective_samples`` (reweight: the gradient of each block of frames, as a part of the whole),
+            ``residual`` (implicit: the largest force after each Newton step at the end of the run).
         steps, norm: the norm along the trajectory, by step, of the system where it is largest; for ``plateau``, the
             relative step sizes and the spread of the derivative there.
         growth_rate: mean d ln(norm) per step in the direction of propagation.
