@@ -116,7 +116,7 @@ class LossTerm:
                 series is to be reduced once more.
         """
         term = LossTerm(name, observable, frames, reduce, compare, None, weight, lags)
-        term._check_series(None if times is None else len(times))
+        term.check_series(None if times is None else len(times))
         value = target
         if curve is not None:
             value = _on_grid(term._grid(times), *curve, f"{name}.target")
@@ -138,7 +138,7 @@ class LossTerm:
             raise ConfigError(f"the target has shape {array.shape}, the observable {grid.shape}", f"{name}.target")
         return dataclasses.replace(term, target=array)
 
-    def _check_series(self, frames: int | None) -> None:
+    def check_series(self, frames: int | None) -> None:
         """Raises ConfigError where the reduction and the number of frames do not fit the observable."""
         path = f"{self.name}.reduce"
         if isinstance(self.observable, SeriesObservable):

@@ -23,6 +23,7 @@ from diffmd.dynamics.schedule import Leg, Segment, legs, segments, usual_length
 from diffmd.dynamics.segment import UNGUARDED, Measure, Opening, Report, Shape, run_segment
 from diffmd.losses import LossTerm, Rows, evaluate, frame_steps
 from diffmd.neighbors import NeighborPlan, build
+from diffmd.observables.base import Observable, SeriesObservable
 from diffmd.parameters import Parameters
 from diffmd.potentials.sweep import Mode
 from diffmd.system import State, Values
@@ -30,9 +31,9 @@ from diffmd.system import State, Values
 P = Mapping[str, Array]
 
 
-def _observe(term: LossTerm) -> Measure:
+def _observe(observable: Observable | SeriesObservable) -> Measure:
     def measure(frame: Frame, state: State) -> Rows:
-        return term.observable.measure(frame)
+        return observable.measure(frame)
 
     return measure
 
@@ -134,7 +135,8 @@ class Problem:
         guard: Guard = UNGUARDED,
     ) -> tuple[State, tuple[object, ...], Report]:
         """A segment of steps; its rows are those of the terms `shape.active`."""
-        measures = tuple(_observe(term) for term in self.terms)
+        shared = {id(term.observable): _observe(term.observable) for term in self.terms}
+        measures = tuple(shared[id(term.observable)] for term in self.terms)
         return run_segment(self.dynamics, measures, shape, self.values(p, base), key, state, probes, guard)
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, state: State) -> list[Rows]:
@@ -142,7 +144,9 @@ class Problem:
         values = self.values(p, base)
         neighbors = build(plan, state.positions, state.box, self.dynamics.system.excluded)
         frame = self.dynamics.frame(values, state, neighbors)
-        return [term.observable.measure(frame) for term in self.terms]
+        observables = {id(term.observable): term.observable for term in self.terms}
+        taken = {key: observable.measure(frame) for key, observable in observables.items()}
+        return [taken[id(term.observable)] for term in self.terms]
 
     @property
     def measures_start(self) -> bool:

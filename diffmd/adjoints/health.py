@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Num
 
-from diffmd.adjoints.base import Health
+from diffmd.adjoints.base import Gradient, Health
 
 _STEEP = 1e4
 """Growth over a run past which a gradient is dominated by its oldest (or newest) steps."""
+
+_SIGNAL = 2.0
+"""Standard errors that a component must be away from zero."""
 
 
 def along_trajectory(
@@ -65,3 +68,32 @@ def _horizon(steps: Float[np.ndarray, "points"], log: Float[np.ndarray, "points"
 def worst(healths: Sequence[Health]) -> Health:
     """The one that grows fastest."""
     return max(healths, key=lambda h: -np.inf if h.growth_rate is None else h.growth_rate)
+
+
+def noise(result: Gradient) -> str | None:
+    """A sentence where a gradient is noise rather than signal, None where it is signal.
+
+    With samples (replicas, blocks): noise if no component is larger than twice its standard error. Else: chaos, if the
+    norm along the trajectory ends in a growth that outweighs all the rest.
+    """
+    if result.standard_error is not None:
+        ratios = [_largest_ratio(result.gradients[path], error) for path, error in result.standard_error.items()]
+        best = max(ratios, default=np.inf)
+        if best >= _SIGNAL:
+            return None
+        return (
+            f"no component of the gradient is larger than {_SIGNAL:g} times its standard error (the clearest is "
+            f"{best:.2g} times): this is noise; use more replicas or frames, or a shorter or truncated run"
+        )
+    health = result.health
+    if health.growth_rate is None or health.horizon is None or not len(health.steps):
+        return None
+    growth = health.growth_rate * float(np.ptp(health.steps))
+    return health.advice if growth > np.log(_STEEP) else None
+
+
+def _largest_ratio(gradient: np.ndarray, error: np.ndarray) -> float:
+    size, error = np.abs(np.asarray(gradient, float)).ravel(), np.asarray(error, float).ravel()
+    finite = error > 0
+    # What has no error at all is not noise: exact zeros, and single numbers that every replica agrees on.
+    return float(np.max(size[finite] / error[finite])) if finite.any() else np.inf

@@ -8,6 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from diffmd.commands.builtin_observables import (
+    FLUID,
+    FLUID_SERIES,
+    MOLECULES,
+    MOLECULES_SERIES,
+    in_every_reduction,
+    named,
+    over_the_series,
+)
+
 Data = dict[str, Any]
 
 _VERLET: Data = {"kind": "velocity_verlet", "dt": 0.01}
@@ -108,7 +118,7 @@ def _at_rest(loss: list[Data], parameters: list[Any]) -> Data:
 _TABLE: Data = {**_LJ, "sigma": {"A": 1.0, "B": 0.9, "A-B": 0.97}, "epsilon": {"A": 1.0, "B": 0.5}}
 _RATES: Data = {"kind": "berendsen", "temperature": 0.9, "tau": 0.2}
 
-CASES: Mapping[str, Data] = {
+_DYNAMICS: Mapping[str, Data] = {
     "lennard_jones shifted_force, rescale, nearest_distance": _fluid(
         _LJ,
         [{"observable": {"kind": "nearest_distance"}, "target": 1.3}],
@@ -188,4 +198,26 @@ CASES: Mapping[str, Data] = {
         ],
         ["potentials.bond", "system.atoms.0.mass"],
     ),
+}
+
+_OBSERVED = ["potentials.lj.sigma", "system.atoms.0.mass", "system.box", "system.positions"]
+_OBSERVED_MOLECULES = ["potentials.bond.r0", "potentials.angle.theta0", "system.positions"]
+_BENT: Data = {"bond": _BONDS, "angle": _ANGLES}
+
+CASES: Mapping[str, Data] = {
+    **_DYNAMICS,
+    **{
+        f"{named(one)}, in every reduction": _fluid(_LJ, in_every_reduction(one), _OBSERVED, thermostat=_RATES)
+        for one in FLUID
+    },
+    "correlations and fluctuations, langevin": _fluid(
+        _LJ, over_the_series(FLUID_SERIES), _OBSERVED, integrator=_LANGEVIN
+    ),
+    **{
+        f"{named(one)}, in every reduction": _molecules(
+            _BENT, in_every_reduction(one), _OBSERVED_MOLECULES, thermostat={**_RATES, "tau": 0.5}
+        )
+        for one in MOLECULES
+    },
+    "flexibility": _molecules(_BENT, over_the_series(MOLECULES_SERIES), _OBSERVED_MOLECULES),
 }

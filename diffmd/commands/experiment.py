@@ -14,6 +14,7 @@ from jaxtyping import Array
 from diffmd.adjoints.base import Adjoint, Gradient
 from diffmd.adjoints.flow import DRAWN, replica_keys, replica_values, spread_values
 from diffmd.adjoints.method import MethodSpec, Resources
+from diffmd.adjoints.nonfinite import culprit, first_lost_step
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.config.checks.memory import installed_memory
@@ -175,10 +176,21 @@ def differentiated(adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P,
         raise NumericalError("the loss is not finite although the trajectory is: look at its observables and targets")
     for path, gradient in result.gradients.items():
         if not np.isfinite(gradient).all():
-            raise NumericalError(
-                f"the gradient with respect to {path} is not finite although the trajectory is: {result.health.advice}"
-            )
+            told = _lost_derivative(experiment, ready, p, result) or result.health.advice
+            what = f"the gradient with respect to {path} is not finite although the trajectory is"
+            raise NumericalError(f"{what}: {told}")
     return result
+
+
+def _lost_derivative(experiment: Experiment, ready: Ready, p: P, result: Gradient) -> str | None:
+    """Which potential, step and atoms made a gradient that is not finite."""
+    alone, step = first_run(ready), first_lost_step(result)
+    for one in experiment.systems:
+        control = dataclasses.replace(alone.controls[one.name])
+        found = culprit(one.problem, p, alone.values[one.name], alone.key, control, step)
+        if found is not None:
+            return found
+    return None
 
 
 def explained(experiment: Experiment, ready: Ready, p: P, failure: NonFiniteError) -> NumericalError:

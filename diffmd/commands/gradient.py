@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from diffmd.adjoints.base import Gradient, Health
+from diffmd.adjoints.health import noise
 from diffmd.commands.experiment import (
     adjoint_of,
     copied,
@@ -47,6 +48,8 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         session.reporter.finish()
         for warning in zero_gradients(result):
             session.reporter.warning(warning)
+        if result.standard_error is not None and (sentence := noise(result)):
+            session.reporter.warning(sentence)
         values = {path: np.asarray(value) for path, value in p.items()}
         write_gradients(
             session.folder / GRADIENTS,

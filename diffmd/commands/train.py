@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from diffmd.adjoints.base import Gradient
+from diffmd.adjoints.health import noise
 from diffmd.commands.experiment import (
     adjoint_of,
     differentiated,
@@ -96,6 +97,7 @@ class _Training:
         data = session.loaded_config.data
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
         self.warned: set[str] = set()
+        self.noisy = False
         self.losses: list[float] = []
         stems = ("trajectory", "trajectory_first")
         self.trajectories = [trajectory_name(experiment, one, stem) for one in experiment.systems for stem in stems]
@@ -240,6 +242,10 @@ class _Training:
             if warning not in self.warned:
                 self.warned.add(warning)
                 self.session.reporter.warning(warning)
+        sentence = noise(result)
+        if sentence is not None and not self.noisy:
+            self.session.reporter.warning(f"epoch {self._reached.epoch}: {sentence}")
+        self.noisy = sentence is not None
 
     def _trajectories(self, stem: str, p: P, *, keep: bool) -> None:
         """Writes a trajectory of each system under another name until it is whole."""
@@ -266,6 +272,7 @@ def _logged(row: EpochRecord) -> Epoch:
         row.result.gradients,
         row.norm,
         row.wall,
+        row.result.standard_error,
     )
 
 

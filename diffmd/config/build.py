@@ -30,7 +30,7 @@ from diffmd.io.results import read_weights
 from diffmd.losses import LossTerm
 from diffmd.neighbors import plan as plan_neighbors
 from diffmd.objective import Objective, Problem
-from diffmd.observables.base import Observable, ObservableContext
+from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
 from diffmd.parameters import Parameters, Request
 from diffmd.potentials.base import BuildContext, Potential
 from diffmd.simulation import Recorder
@@ -184,7 +184,12 @@ class _System:
         stream = 0 if self.effective.name == "default" else 2 * (zlib.crc32(self.effective.name.encode()) >> 2)
         dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion, stream=stream)
         box = Box(jnp.asarray(self.atoms.box_vectors), self.atoms.box_shape)
-        terms = tuple(self._term(term, box, k) for k, term in enumerate(self.effective.loss))
+        terms: list[LossTerm] = []
+        for number, term in enumerate(self.effective.loss):
+            # Terms that measure the same share the observable, which is measured once.
+            earlier = (k for k in range(number) if self.effective.loss[k].observable == term.observable)
+            same = next(earlier, None)
+            terms.append(self._term(term, box, number, None if same is None else terms[same].observable))
         recorded = {
             name: _built(one, self._context(box, f"output.observables.{name}"))
             for name, one in self.loaded.config.output.observables.items()
@@ -193,7 +198,7 @@ class _System:
             self.effective.name,
             self.effective.weight,
             dynamics,
-            terms,
+            tuple(terms),
             spec.steps,
             parameters,
             self.atoms.box_shape,
@@ -275,16 +280,19 @@ class _System:
             tuple(self.potentials),
         )
 
-    def _term(self, spec: LossTermSpec, box: Box, number: int) -> LossTerm:
+    def _term(
+        self, spec: LossTermSpec, box: Box, number: int, shared: Observable | SeriesObservable | None
+    ) -> LossTerm:
         name = f"{self.effective.loss_path}.{number}"
         context = self._context(box, f"{name}.observable")
         dynamics = self.effective.dynamics
         return loss_term(
             spec,
-            _built(spec.observable, context),
+            _built(spec.observable, context) if shared is None else shared,
             name=name,
             folder=self.loaded.folder,
             context=context,
+            masses=np.asarray(self.system.masses(self.values)),
             steps=dynamics.steps,
             dt=float(_built(dynamics.integrator).parameters["dt"]),
         )

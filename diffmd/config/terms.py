@@ -45,6 +45,7 @@ def loss_term(
     name: str,
     folder: Path,
     context: ObservableContext,
+    masses: Float[np.ndarray, "atoms"],
     steps: int,
     dt: float,
 ) -> LossTerm:
@@ -54,6 +55,7 @@ def loss_term(
         name: its path in the config.
         folder: what relative paths are relative to.
         context: what its observable was built from.
+        masses: of the atoms.
         steps, dt: of the run.
 
     Raises:
@@ -65,7 +67,7 @@ def loss_term(
         points = read_curve(folder / Path(spec.target.path).expanduser())
         target, curve = None, (points[:, 0], points[:, 1])
     if isinstance(spec.target, TargetStructureSpec):
-        target = _measured(spec.target, observable, folder, context, f"{name}.target")
+        target = _measured(spec.target, observable, folder, context, masses, f"{name}.target")
     frames = frames_of(spec.frames)
     form = LossTerm(name, observable, frames, spec.reduce, spec.compare, None, spec.weight, spec.lags)
     return LossTerm.create(
@@ -87,6 +89,7 @@ def _measured(
     observable: Observable | SeriesObservable,
     folder: Path,
     context: ObservableContext,
+    masses: Float[np.ndarray, "atoms"],
     path: str,
 ) -> np.ndarray:
     """The observable's value on a reference structure."""
@@ -102,7 +105,7 @@ def _measured(
     frame = Frame(
         positions=x,
         velocities=jnp.zeros_like(x),
-        masses=jnp.ones(size),
+        masses=jnp.asarray(masses, dtype=float),
         box=Box(jnp.asarray(context.box.vectors, dtype=float), context.box.shape),
         time=jnp.zeros(()),
         potential_energy=unknown,

@@ -124,7 +124,10 @@ class _Loop:
 
     def measure(self, state: State, neighbors: Neighbors) -> tuple[object, ...]:
         frame = self.dynamics.frame(self.values, state, neighbors)
-        return tuple(self.measures[k](frame, state) for k in self.shape.active)
+        active = [self.measures[k] for k in self.shape.active]
+        # Terms of a loss may share one measure: it is taken once.
+        taken = {measure: measure(frame, state) for measure in dict.fromkeys(active)}
+        return tuple(taken[measure] for measure in active)
 
 
 def _cut(probes: Array | None, start: int, groups: int, size: int) -> Array | None:

@@ -36,6 +36,7 @@ class Epoch:
         gradients: path -> d loss / d value.
         gradient_norm: Euclidean norm of the whole gradient.
         wall_s: seconds it took.
+        standard_error: path -> that of the gradient, where it is a mean (in ``metrics.jsonl`` alone).
     """
 
     epoch: int
@@ -45,6 +46,7 @@ class Epoch:
     gradients: Mapping[str, Number]
     gradient_norm: float
     wall_s: float
+    standard_error: Mapping[str, Number] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +167,7 @@ class TrainingLog:
 
 def metrics_line(row: Epoch) -> dict[str, Any]:
     """An epoch as a line of ``metrics.jsonl`` has it: arrays over 64 numbers summarised, what is not finite null."""
-    return {
+    line: dict[str, Any] = {
         "epoch": int(row.epoch),
         "loss": plain(float(row.loss)),
         "terms": plain(np.asarray(row.terms)),
@@ -174,6 +176,9 @@ def metrics_line(row: Epoch) -> dict[str, Any]:
         "gradient_norm": plain(float(row.gradient_norm)),
         "wall_s": float(row.wall_s),
     }
+    if row.standard_error is not None:
+        line["standard_error"] = {path: summarize(value) for path, value in row.standard_error.items()}
+    return line
 
 
 def read_training(folder: Path) -> Training:

@@ -75,6 +75,11 @@ def _bars(axes: Axes, result: Gradients, sizes: dict[str, float], shown: list[st
 def _along(axes: Axes, steps: np.ndarray, norm: np.ndarray, result: Gradients) -> None:
     finite = np.isfinite(norm) & (norm > 0)
     axes.plot(steps[finite], norm[finite], color=BLUE)
+    horizon, kind = result.health.get("horizon"), result.health.get("kind")
+    if horizon is not None and kind in ("cotangent", "tangent"):
+        at = float(steps.max()) - horizon if kind == "cotangent" else float(horizon)
+        axes.axvline(at, color=GREY, linestyle="--")
+        axes.text(at, 0.95, " horizon", transform=axes.get_xaxis_transform(), fontsize=8, va="top")
     axes.set_yscale("log")
     axes.set_xlabel("step")
     axes.set_ylabel(_drawn(result))

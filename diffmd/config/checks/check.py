@@ -8,7 +8,7 @@ from pathlib import Path
 from diffmd.config.checks.dynamics import dynamics_problems, list_problems
 from diffmd.config.checks.geometry import reach_problems, system_problems
 from diffmd.config.checks.interactions import Interactions, built, truncated_potentials
-from diffmd.config.checks.losses import loss_problems
+from diffmd.config.checks.losses import loss_problems, series_problems
 from diffmd.config.checks.memory import memory_problems
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.checks.parameters import parameter_problems, train_problems
@@ -42,6 +42,7 @@ def problems(config: Config, folder: Path) -> Iterator[ConfigError]:
         yield from reach_problems(one, found.potentials)
         yield from list_problems(one, found.potentials)
         yield from loss_problems(one, folder)
+        yield from series_problems(one, found.observables)
     yield from train_problems(config)
     if len(interactions) == len(systems):
         yield from parameter_problems(config, systems, interactions)

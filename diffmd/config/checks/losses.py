@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem
 from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec
+from diffmd.config.terms import frames_of
 from diffmd.errors import ConfigError
+from diffmd.losses import LossTerm, frame_steps
+from diffmd.observables.base import Observable, SeriesObservable
 
 
 def loss_problems(one: EffectiveSystem, folder: Path) -> Iterator[ConfigError]:
@@ -18,8 +21,6 @@ def loss_problems(one: EffectiveSystem, folder: Path) -> Iterator[ConfigError]:
         if isinstance(term.frames, FramesSpec):
             yield from _frames(term.frames, one.dynamics.steps, f"{path}.frames")
         yield from _target(term, folder, f"{path}.target")
-        if term.lags is not None and term.reduce != "correlation":
-            yield ConfigError("lags are of reduce: correlation; leave them out", f"{path}.lags")
 
 
 def _frames(frames: FramesSpec, steps: int, path: str) -> Iterator[ConfigError]:
@@ -58,3 +59,26 @@ def _ragged(rows: object) -> bool:
         return False
     shapes = {len(row) if isinstance(row, list) else None for row in rows}
     return len(shapes) != 1 or any(_ragged(row) for row in rows)
+
+
+def series_problems(
+    one: EffectiveSystem, observables: Mapping[str, Observable | SeriesObservable]
+) -> Iterator[ConfigError]:
+    """Reductions and numbers of frames that do not go with the observables, of those that could be built."""
+    for number, term in enumerate(one.loss):
+        path = f"{one.loss_path}.{number}"
+        observable = observables.get(f"{path}.observable")
+        if observable is None:
+            continue
+        form = LossTerm(
+            path, observable, frames_of(term.frames), term.reduce, term.compare, None, term.weight, term.lags
+        )
+        try:
+            steps = frame_steps(form, one.dynamics.steps)
+        except ConfigError:
+            # `loss_problems` says so.
+            continue
+        try:
+            form.check_series(len(steps))
+        except ConfigError as problem:
+            yield problem
