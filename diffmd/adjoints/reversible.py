@@ -15,13 +15,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
-from diffmd.adjoints.base import Adjoint, Floats, Gradient, Measurements, Progress, Say, merged, run_steps
+from diffmd.adjoints.base import Adjoint, Floats, Gradient, Measurements, Progress, Say, Stored, merged, run_steps
 from diffmd.adjoints.flow import Single
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
-from diffmd.adjoints.reverse import TRUNCATE
+from diffmd.adjoints.options import TRUNCATE
 from diffmd.adjoints.reverse_programs import Programs
 from diffmd.adjoints.reversible_programs import Passes
 from diffmd.dynamics.base import Integrator, Thermostat
@@ -29,7 +29,7 @@ from diffmd.dynamics.damping import NEVER, interval
 from diffmd.dynamics.fixed_point import RANGE, Extent, FixedState
 from diffmd.dynamics.guard import Guard
 from diffmd.dynamics.march import ListControl, NonFiniteError
-from diffmd.dynamics.rolling import Rolled, Words
+from diffmd.dynamics.rolling import Rolled, Store
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Report, Shape
 from diffmd.errors import ConfigError, NumericalError
@@ -86,6 +86,15 @@ class Reversible(Adjoint):
         """A run, and the walk back."""
         return 2 * run_steps(self._problems)
 
+    def stored(self, ready: Ready, p: P) -> Stored:
+        """The states of a stretch, coming and going, what friction fills, and the norms, of the longest problem."""
+        found = [walk.bytes(p, ready.values[name]) for name, walk in self._walks.items()]
+        return Stored(float(max(found, default=0)), 0, "the last state")
+
+    def temporary(self) -> int:
+        """See `Adjoint`."""
+        return max((walk.temporary() for walk in self._walks.values()), default=0)
+
 
 class _Walk:
     """The run of one problem, and the walk back."""
@@ -98,6 +107,15 @@ class _Walk:
         self._passes = Passes(flow, bits, LONGEST)
         self._told: set[str] = set()
 
+    def bytes(self, p: P, base: Values) -> int:
+        """What is kept: two stretches of positions, velocities and kicks, the words, and a norm a step."""
+        states = 2 * 3 * (LONGEST + 1) * 3 * self._problem.dynamics.system.size
+        return 8 * (states + self._problem.steps) + self._words(p, base).stored.nbytes
+
+    def temporary(self) -> int:
+        """Bytes of the largest program's buffers."""
+        return max(self._programs.temporary(), self._passes.temporary())
+
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         """Loss, terms, gradients, and the cotangent's norm at the start of each step."""
         problem, programs, passes = self._problem, self._programs, self._passes
@@ -108,7 +126,10 @@ class _Walk:
         self._check_start(floats, planned)
         start, shown, extent = passes.begin(control.plan)(p, base, key, floats, step)
         self._check_extent(extent, planned[0] if planned else Segment(0, 0, 0, ()))
-        words = self._words(p, base, say)
+        words = self._words(p, base)
+        if words.stored.size and (told := words.told()) not in self._told:
+            say(told)
+            self._told.add(told)
         rows = Measurements.empty(problem)
         first_vjp = None
         if problem.measures_start:
@@ -165,14 +186,14 @@ class _Walk:
         key: Array,
         control: ListControl,
         state: FixedState,
-        words: _Kept,
+        words: Store,
         segment: Segment,
         forward: bool,
         say: Say,
     ) -> Rolled:
         """A segment, on or back, on lists that had room."""
         steps, on = jnp.asarray(segment.steps), jnp.asarray(forward)
-        within = words.of(segment)
+        within = words.of(segment, LONGEST)
 
         def attempt(shape: Shape) -> tuple[Rolled, Any]:
             rolled: Rolled = self._passes.roll(shape.plan)(p, base, key, state, within, steps, on)
@@ -184,7 +205,7 @@ class _Walk:
             words.keep(segment, rolled.words)
         return rolled
 
-    def _words(self, p: P, base: Values, say: Say) -> _Kept:
+    def _words(self, p: P, base: Values) -> Store:
         """Room for what damping takes away, known before the run."""
         problem = self._problem
         size, every = problem.dynamics.system.size, NEVER
@@ -201,16 +222,7 @@ class _Walk:
                 "friction stops the atoms within a step (friction times dt is over 36), which cannot be undone; use a "
                 "smaller dynamics.integrator.dt or friction, or gradient: {method: reverse}"
             )
-        kept = _Kept.empty(every, problem.first_step, problem.steps, size)
-        if kept.stored.size:
-            told = (
-                f"what friction takes away fills {kept.stored.nbytes / 1e6:.3g} MB: {len(kept.stored)} words of "
-                f"64 bits for each of {3 * size} velocities, one every {every} steps"
-            )
-            if told not in self._told:
-                say(told)
-            self._told.add(told)
-        return kept
+        return Store.empty(every, problem.first_step, problem.steps, size)
 
     def _check_start(self, floats: Floats, planned: Sequence[Segment]) -> None:
         """Raises where the first positions or velocities are no numbers, or too large."""
@@ -252,36 +264,6 @@ class _Walk:
                 "potential of your own, a device that adds in no fixed order) cannot be undone: use "
                 "gradient: {method: reverse}"
             )
-
-
-class _Kept:
-    """The words of a whole run, in the machine's memory."""
-
-    def __init__(self, every: int, first_step: int, stored: Int[np.ndarray, "words atoms 3"]) -> None:
-        self.every = every
-        self.first_step = first_step
-        self.stored = stored
-
-    @staticmethod
-    def empty(every: int, first_step: int, steps: int, size: int) -> _Kept:
-        """Room for those of a run."""
-        return _Kept(every, first_step, np.zeros((steps // every, size, 3), np.int64))
-
-    def _range(self, segment: Segment) -> tuple[int, int]:
-        return segment.start // self.every, (segment.start + segment.steps) // self.every
-
-    def of(self, segment: Segment) -> Words:
-        """Those of one segment, with room for as many as any segment may have."""
-        start, stop = self._range(segment)
-        room = np.zeros((LONGEST // self.every + 1, *self.stored.shape[1:]), np.int64)
-        room[: stop - start] = self.stored[start:stop]
-        return Words(jnp.asarray(self.every), jnp.asarray(self.first_step), jnp.asarray(room))
-
-    def keep(self, segment: Segment, words: Words) -> None:
-        """Takes in those of one segment."""
-        start, stop = self._range(segment)
-        if stop > start:
-            self.stored[start:stop] = np.asarray(words.stored)[: stop - start]
 
 
 def _listed(control: ListControl, say: Say, segment: Segment, attempt: Callable[[Shape], Any]) -> Any:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Int
 
 from diffmd.adjoints.base import Floats
 from diffmd.adjoints.flow import Single
+from diffmd.adjoints.programs import ProgramCache
 from diffmd.box import Box
 from diffmd.dynamics.fixed_point import Extent, FixedPoint, FixedState, Triple
 from diffmd.dynamics.rolling import Lists, Rolled, Words, opened, roll
@@ -37,16 +38,15 @@ class Passes:
         self._flow = flow
         self._bits = bits
         self._longest = longest
-        self._made: dict[Any, Any] = {}
+        self._cache = ProgramCache()
 
     @property
     def _problem(self) -> Problem:
         return self._flow.problem
 
-    def _once(self, name: Any, make: Any) -> Any:
-        if name not in self._made:
-            self._made[name] = jax.jit(make)
-        return self._made[name]
+    def temporary(self) -> int:
+        """Bytes of the largest program's buffers."""
+        return self._cache.temporary()
 
     def _lists(self, plan: NeighborPlan, box: Box) -> Lists:
         return Lists(plan, box, self._problem.dynamics.system.excluded)
@@ -65,7 +65,7 @@ class Passes:
             x, v, f = fixed.decode((state.positions, state.velocities, state.kicks))
             return state, (x, v, f, floats[3]), extent
 
-        return self._once(("begin", plan), begin)
+        return self._cache.once(("begin", plan), begin)
 
     def roll(self, plan: NeighborPlan) -> Any:
         """(p, base, key, state, words, steps, forward) -> `Rolled`."""
@@ -82,7 +82,7 @@ class Passes:
             fixed = self._fixed(p, base, key)
             return roll(fixed, self._lists(plan, fixed.box), state, words, self._longest, steps, forward)
 
-        return self._once(("roll", plan), rolled)
+        return self._cache.once(("roll", plan), rolled)
 
     def measure(self, shape: Shape) -> Any:
         """(p, base, key, states on the way, step of the first) -> rows of the active terms, largest counts of lists."""
@@ -104,7 +104,7 @@ class Passes:
             (_, needed), rows = lax.scan(frame, (first, first.needed), (x, v, f, numbers))
             return rows, needed
 
-        return self._once(("measure", shape), measure)
+        return self._cache.once(("measure", shape), measure)
 
     def _rows(self, shape: Shape, values: Values, state: State, neighbors: Any) -> tuple[Any, ...]:
         frame = self._problem.dynamics.frame(values, state, neighbors)
@@ -133,7 +133,7 @@ class Passes:
             bound = jax.vjp(lambda q: self._moving(q, base), dict(p))[1](carry.total)[0]
             return jax.tree.map(jnp.add, total, bound), carry.ct, norms.reshape(-1), carry.needed
 
-        return self._once(("pull", shape), pull)
+        return self._cache.once(("pull", shape), pull)
 
     def _moving(self, p: P, base: Values) -> dict[str, Array]:
         """The values that steps and frames read, and parameters fill."""

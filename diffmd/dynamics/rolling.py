@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from diffmd.box import Box
 from diffmd.dynamics.fixed_point import Extent, FixedPoint, FixedState, Triple
+from diffmd.dynamics.schedule import Segment
 from diffmd.forcefield import Neighbors
 from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
 
@@ -63,6 +64,50 @@ class Words:
     interval: Int[Array, ""]
     start: Int[Array, ""]
     stored: Int[Array, "words atoms 3"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Store:
+    """The words of a whole run, in the host's memory.
+
+    Attributes:
+        every: steps between two of them.
+        first_step: number of the run's first state.
+        stored: filled as the run goes on.
+    """
+
+    every: int
+    first_step: int
+    stored: Int[np.ndarray, "words atoms 3"]
+
+    @staticmethod
+    def empty(every: int, first_step: int, steps: int, size: int) -> Store:
+        """Room for those of a run of `size` atoms."""
+        return Store(every, first_step, np.zeros((steps // every, size, 3), np.int64))
+
+    def told(self) -> str:
+        """A sentence on its size."""
+        count, size, _ = self.stored.shape
+        return (
+            f"what friction takes away fills {self.stored.nbytes / 1e6:.3g} MB: {count} words of 64 bits for each of "
+            f"{3 * size} velocities, one every {self.every} steps"
+        )
+
+    def of(self, segment: Segment, longest: int) -> Words:
+        """Those of one segment, with room for as many as one of `longest` steps may have."""
+        start, stop = self._range(segment)
+        room = np.zeros((longest // self.every + 1, *self.stored.shape[1:]), np.int64)
+        room[: stop - start] = self.stored[start:stop]
+        return Words(jnp.asarray(self.every), jnp.asarray(self.first_step), jnp.asarray(room))
+
+    def keep(self, segment: Segment, words: Words) -> None:
+        """Takes in those of one segment."""
+        start, stop = self._range(segment)
+        if stop > start:
+            self.stored[start:stop] = np.asarray(words.stored)[: stop - start]
+
+    def _range(self, segment: Segment) -> tuple[int, int]:
+        return segment.start // self.every, (segment.start + segment.steps) // self.every
 
 
 @jax.tree_util.register_dataclass
