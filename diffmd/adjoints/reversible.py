@@ -40,7 +40,7 @@ from diffmd.system import Values
 
 BITS = 40
 LONGEST = 250
-"""Steps of a stretch: so many states are held at a time."""
+"""Steps of a stretch at most: so many states are held at a time."""
 
 
 class Reversible(Adjoint):
@@ -88,7 +88,7 @@ class Reversible(Adjoint):
 
     def stored(self, ready: Ready, p: P) -> Stored:
         """The states of a stretch, coming and going, what friction fills, and the norms, of the longest problem."""
-        found = [walk.bytes(p, ready.values[name]) for name, walk in self._walks.items()]
+        found = [walk.bytes(p, ready.values[name], ready.controls[name]) for name, walk in self._walks.items()]
         return Stored(float(max(found, default=0)), 0, "the last state")
 
     def temporary(self) -> int:
@@ -104,12 +104,16 @@ class _Walk:
         self._problem: Problem = flow.problem
         self._bits = bits
         self._programs = Programs(flow)
-        self._passes = Passes(flow, bits, LONGEST)
+        self._passes = Passes(flow, bits)
         self._told: set[str] = set()
 
-    def bytes(self, p: P, base: Values) -> int:
+    def _longest(self, control: ListControl) -> int:
+        """Steps of a stretch, fewer where atoms are many."""
+        return min(self._problem.longest(control.plan), LONGEST)
+
+    def bytes(self, p: P, base: Values, control: ListControl) -> int:
         """What is kept: two stretches of positions, velocities and kicks, the words, and a norm a step."""
-        states = 2 * 3 * (LONGEST + 1) * 3 * self._problem.dynamics.system.size
+        states = 2 * 3 * (self._longest(control) + 1) * 3 * self._problem.dynamics.system.size
         return 8 * (states + self._problem.steps) + self._words(p, base).stored.nbytes
 
     def temporary(self) -> int:
@@ -122,7 +126,8 @@ class _Walk:
         base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
-        planned = problem.segments(min(problem.longest(control.plan), LONGEST))
+        longest = self._longest(control)
+        planned = problem.segments(longest)
         self._check_start(floats, planned)
         start, shown, extent = passes.begin(control.plan)(p, base, key, floats, step)
         self._check_extent(extent, planned[0] if planned else Segment(0, 0, 0, ()))
@@ -139,7 +144,7 @@ class _Walk:
         state = start
         tape: list[tuple[Segment, Shape]] = []
         for segment in planned:
-            rolled = self._rolled(p, base, key, control, state, words, segment, True, say)
+            rolled = self._rolled(p, base, key, control, state, words, longest, segment, True, say)
             if segment.stride:
 
                 def measured(shape: Shape, rolled: Rolled = rolled, first: Array = state.step) -> Any:
@@ -160,7 +165,7 @@ class _Walk:
             own = tuple(left[k].pop() for k in segment.active)
             # Of its own, so that each stretch comes back with the program that it went with.
             then = ListControl(shape.plan, shape.block)
-            rolled = self._rolled(p, base, key, then, state, words, segment, False, say)
+            rolled = self._rolled(p, base, key, then, state, words, longest, segment, False, say)
             whole = whole and bool(rolled.whole)
             state = rolled.state
 
@@ -187,16 +192,17 @@ class _Walk:
         control: ListControl,
         state: FixedState,
         words: Store,
+        longest: int,
         segment: Segment,
         forward: bool,
         say: Say,
     ) -> Rolled:
         """A segment, on or back, on lists that had room."""
         steps, on = jnp.asarray(segment.steps), jnp.asarray(forward)
-        within = words.of(segment, LONGEST)
+        within = words.of(segment, longest)
 
         def attempt(shape: Shape) -> tuple[Rolled, Any]:
-            rolled: Rolled = self._passes.roll(shape.plan)(p, base, key, state, within, steps, on)
+            rolled: Rolled = self._passes.roll(shape.plan, longest)(p, base, key, state, within, steps, on)
             return rolled, rolled.needed
 
         rolled, _ = _listed(control, say, segment, attempt)

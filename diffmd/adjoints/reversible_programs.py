@@ -27,17 +27,11 @@ _OF_STATE = ("system.positions", "system.velocities", "system.box")
 
 
 class Passes:
-    """The jitted functions of one problem, made when first asked for.
+    """The jitted functions of one problem, made when first asked for; `bits` are those of the fixed point."""
 
-    Args:
-        bits: of the fixed point.
-        longest: steps of a stretch at most.
-    """
-
-    def __init__(self, flow: Single, bits: int, longest: int) -> None:
+    def __init__(self, flow: Single, bits: int) -> None:
         self._flow = flow
         self._bits = bits
-        self._longest = longest
         self._cache = ProgramCache()
 
     @property
@@ -67,8 +61,8 @@ class Passes:
 
         return self._cache.once(("begin", plan), begin)
 
-    def roll(self, plan: NeighborPlan) -> Any:
-        """(p, base, key, state, words, steps, forward) -> `Rolled`."""
+    def roll(self, plan: NeighborPlan, longest: int) -> Any:
+        """(p, base, key, state, words, steps, forward) -> `Rolled`, of up to `longest` steps."""
 
         def rolled(
             p: P,
@@ -80,9 +74,9 @@ class Passes:
             forward: Bool[Array, ""],
         ) -> Rolled:
             fixed = self._fixed(p, base, key)
-            return roll(fixed, self._lists(plan, fixed.box), state, words, self._longest, steps, forward)
+            return roll(fixed, self._lists(plan, fixed.box), state, words, longest, steps, forward)
 
-        return self._cache.once(("roll", plan), rolled)
+        return self._cache.once(("roll", plan, longest), rolled)
 
     def measure(self, shape: Shape) -> Any:
         """(p, base, key, states on the way, step of the first) -> rows of the active terms, largest counts of lists."""

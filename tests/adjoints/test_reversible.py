@@ -170,11 +170,11 @@ def test_a_wrong_bit_on_the_way_back_is_found(monkeypatch: pytest.MonkeyPatch):
     case = ready(MOLECULE)
     right = Passes.roll
 
-    def wrong(self: Passes, plan: Any) -> Any:
+    def wrong(self: Passes, plan: Any, longest: int) -> Any:
         def rolled(p: Any, base: Any, key: Any, state: Any, words: Any, steps: Any, forward: Any) -> Any:
             off = 0 if forward else 1
             state = dataclasses.replace(state, velocities=state.velocities.at[0, 0].add(off))
-            return right(self, plan)(p, base, key, state, words, steps, forward)
+            return right(self, plan, longest)(p, base, key, state, words, steps, forward)
 
         return rolled
 
