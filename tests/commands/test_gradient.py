@@ -52,7 +52,7 @@ def test_other_methods_agree(method: str, kind: str, close: float, reverse: tupl
 
 
 def test_an_unknown_method_names_the_known(reverse: tuple[Path, dict], tmp_path: Path):
-    with pytest.raises(ConfigError, match="there are finite-difference, forward, reverse"):
+    with pytest.raises(ConfigError, match="there are auto, finite-difference, forward, implicit, reverse"):
         gradient(request(reverse[0], tmp_path / "run"), Listener(), "adjoint")
 
 

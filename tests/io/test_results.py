@@ -23,12 +23,12 @@ def test_gradients(tmp_path):
     path = tmp_path / results.GRADIENTS
     health = {"kind": "cotangent", "norm": np.array([1.0, 2.0]), "step": np.array([0, 10]), "growth_rate": 0.5}
     health |= {"horizon": None, "advice": "Shorten it."}
-    written = results.Gradients(0.25, np.array([0.2, 0.05]), VALUES, {k: -v for k, v in VALUES.items()}, VALUES, health)
+    written = results.Gradients(0.25, np.array([0.2, 0.05]), VALUES, {k: -v for k, v in VALUES.items()}, VALUES, VALUES, health)
     results.write_gradients(path, written)
     read = results.read_gradients(path)
     assert read.loss == 0.25
     assert np.array_equal(read.terms, written.terms)
-    for group in ("parameters", "gradients", "standard_error"):
+    for group in ("parameters", "gradients", "standard_error", "sign_agreement"):
         assert set(getattr(read, group)) == set(VALUES)
         for name, value in getattr(written, group).items():
             assert np.array_equal(getattr(read, group)[name], value)
