@@ -196,7 +196,8 @@ class _Back:
         def stepped(moving: dict[str, Array], x: Array, v: Array, f: Array, h: Array) -> Any:
             begun = State(x, v, f, Box(h, self.fixed.box.shape), number)
             values = {**self.fixed.values, **moving}
-            done = self.fixed.dynamics.step(values, self.fixed.key, begun, carry.neighbors)
+            # Positions that are computed once more, noise and all, would be so for every pair (XLA fuses them there).
+            done = self.fixed.dynamics.step(values, self.fixed.key, begun, carry.neighbors, after)
             return done.positions, done.velocities, done.forces
 
         zero = jnp.zeros_like(after)

@@ -17,6 +17,15 @@ from diffmd.forcefield import ForceField, Neighbors
 from diffmd.system import State, System, Values
 
 
+@jax.custom_vjp
+def _known(value: Array, computed: Array) -> Array:
+    """`value`, with the derivative of `computed`."""
+    return value
+
+
+_known.defvjp(lambda value, computed: (value, None), lambda _, ct: (jnp.zeros_like(ct), ct))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dynamics:
     """How a state evolves.
@@ -53,12 +62,25 @@ class Dynamics:
         prefix = f"{self.section}.{part}."
         return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
 
-    def step(self, values: Values, key: Array, state: State, neighbors: Neighbors) -> State:
-        """One time step. `key` is the run's; the noise of step n is a function of (key, stream, n) alone."""
+    def step(
+        self,
+        values: Values,
+        key: Array,
+        state: State,
+        neighbors: Neighbors,
+        arrival: Float[Array, "atoms 3"] | None = None,
+    ) -> State:
+        """One time step. `key` is the run's; the noise of step n is a function of (key, stream, n) alone.
+
+        Args:
+            arrival: the positions that it leads to, where they are known but for rounding: forces are computed there,
+                and their derivative is that of the positions computed (reverse mode only).
+        """
         masses, p = self.system.masses(values), self.numbers(values, "integrator")
 
         def force(positions: Float[Array, "atoms 3"], box: Box) -> Float[Array, "atoms 3"]:
-            return self.forcefield.forces(values, positions, box, neighbors)
+            at = positions if arrival is None else _known(arrival, positions)
+            return self.forcefield.forces(values, at, box, neighbors)
 
         def noise() -> Float[Array, "atoms 3"]:
             return self.noise(key, state.step, state.positions.dtype)

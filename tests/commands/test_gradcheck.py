@@ -55,6 +55,9 @@ def test_one_method_and_a_tolerance(tmp_path: Path):
         gradcheck(request(config, tmp_path / "other"), Listener(), ("finite-difference",))
     with pytest.raises(ConfigError, match="there are reverse, forward"):
         gradcheck(request(config, tmp_path / "other"), Listener(), ("backward",))
+    scaled = written(tmp_path, changed(BOND, dynamics__thermostat={"kind": "rescale", "temperature": 0.1}))
+    with pytest.raises(ConfigError, match="--method reversible: .* cannot undo a thermostat"):
+        gradcheck(request(scaled, tmp_path / "other"), Listener(), ("reversible",))
 
 
 def test_a_wrong_gradient_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
