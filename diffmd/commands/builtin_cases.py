@@ -118,7 +118,16 @@ def _at_rest(loss: list[Data], parameters: list[Any]) -> Data:
 _TABLE: Data = {**_LJ, "sigma": {"A": 1.0, "B": 0.9, "A-B": 0.97}, "epsilon": {"A": 1.0, "B": 0.5}}
 _RATES: Data = {"kind": "berendsen", "temperature": 0.9, "tau": 0.2}
 
-_DYNAMICS: Mapping[str, Data] = {
+_SPLINE: Data = {
+    "kind": "spline_pair",
+    "from": 1.05,
+    "cutoff": 1.9,
+    "values": [0.9, 0.3, -0.4, -0.2, 0.1, 0.05],
+    "wall": 2.0,
+}
+_FENE: Data = {"kind": "fene_bond", "bonds": [[0, 1], [1, 2], [3, 4], [4, 5]], "k": 20.0, "r_max": 1.2}
+
+DYNAMICS: Mapping[str, Data] = {
     "lennard_jones shifted_force, rescale, nearest_distance": _fluid(
         _LJ,
         [{"observable": {"kind": "nearest_distance"}, "target": 1.3}],
@@ -191,6 +200,24 @@ _DYNAMICS: Mapping[str, Data] = {
         ["potentials.nn.weights", "potentials.bond"],
         integrator={"kind": "langevin", "dt": 0.05, "friction": 0.4, "temperature": 0.02},
     ),
+    "lennard_jones and spline_pair": {
+        **_fluid(_LJ, [_ENERGY], ["potentials.spline"]),
+        "potentials": {"lj": _LJ, "spline": _SPLINE},
+    },
+    "spline_pair of two types, linear core": {
+        **_fluid(_LJ, [_ENERGY], ["potentials.spline.values", "potentials.lj.sigma"]),
+        "potentials": {"lj": _LJ, "spline": {**_SPLINE, "from": 0.8, "core": "linear", "types": ["A", "B"]}},
+    },
+    "fene_bond with repulsion": _molecules(
+        {"bond": {**_FENE, "sigma": 0.7, "epsilon": 0.5}, "angle": _ANGLES},
+        [_ENDS],
+        ["potentials.bond", "system.positions"],
+    ),
+    "fene_bond by type and term": _molecules(
+        {"bond": {**_FENE, "k": {"C-O": 20.0}, "r_max": [1.2, 1.3, 1.2, 1.25]}},
+        [{**_ENDS, "target": 0.9}],
+        ["potentials.bond"],
+    ),
     "quickmin, frequencies, implicit": _at_rest(
         [
             {"observable": {"kind": "distance", "pairs": [[0, 1], [0, 2]]}, "target": 1.2},
@@ -205,7 +232,7 @@ _OBSERVED_MOLECULES = ["potentials.bond.r0", "potentials.angle.theta0", "system.
 _BENT: Data = {"bond": _BONDS, "angle": _ANGLES}
 
 CASES: Mapping[str, Data] = {
-    **_DYNAMICS,
+    **DYNAMICS,
     **{
         f"{named(one)}, in every reduction": _fluid(_LJ, in_every_reduction(one), _OBSERVED, thermostat=_RATES)
         for one in FLUID

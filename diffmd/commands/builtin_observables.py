@@ -40,6 +40,10 @@ FLUID: Sequence[Data] = (
     {"kind": "pressure", "temperature": 0.7},
     {"kind": "stress_tensor"},
     {"kind": "density", "of": "mass"},
+    {"kind": "structure_factor", "range": [1.4, 4.0], "bins": 4},
+    {"kind": "steinhardt", "l": 6, "neighbors": {"distance": 1.5, "width": 0.4}},
+    {"kind": "steinhardt", "l": 4, "order": "w", "average": "global", "neighbors": {"distance": 1.5, "width": 0.4}},
+    {"kind": "tetrahedral_order", "types": ["A"]},
 )
 FLUID_SERIES: Sequence[Data] = (
     {"kind": "vacf", "lags": 4, "normalized": True, "remove_com": True, "types": ["B"]},
@@ -91,5 +95,5 @@ def over_the_series(observables: Sequence[Data]) -> list[Data]:
 
 def named(observable: Data) -> str:
     """The kind, and what tells it from others of its kind."""
-    apart = {"temperature", "potential", "of"} & set(observable)
-    return " of ".join([observable["kind"], *sorted(apart)])
+    apart = [str(observable[key]) for key in ("of", "potential", "order", "temperature") if key in observable]
+    return " ".join([observable["kind"], *apart])

@@ -23,7 +23,8 @@ def test_gradients(tmp_path):
     path = tmp_path / results.GRADIENTS
     health = {"kind": "cotangent", "norm": np.array([1.0, 2.0]), "step": np.array([0, 10]), "growth_rate": 0.5}
     health |= {"horizon": None, "advice": "Shorten it."}
-    written = results.Gradients(0.25, np.array([0.2, 0.05]), VALUES, {k: -v for k, v in VALUES.items()}, VALUES, VALUES, health)
+    gradients = {path: -value for path, value in VALUES.items()}
+    written = results.Gradients(0.25, np.array([0.2, 0.05]), VALUES, gradients, VALUES, VALUES, health)
     results.write_gradients(path, written)
     read = results.read_gradients(path)
     assert read.loss == 0.25
