@@ -1,0 +1,70 @@
+"""When a gradient is noise, and what made it infinite."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support.objectives import FLUID, changed, ready
+
+from diffmd.adjoints.base import Gradient, Health
+from diffmd.adjoints.health import along_trajectory, noise
+from diffmd.adjoints.nonfinite import culprit, first_lost_step
+
+CALM = Health("cotangent", np.arange(3.0), np.ones(3), 0.0, None, "")
+
+
+def gradient(health: Health = CALM, **errors: float) -> Gradient:
+    values = {path: np.asarray(1.0) for path in errors}
+    return Gradient(0.0, [0.0], values, health, {path: np.asarray(error) for path, error in errors.items()} or None)
+
+
+def test_samples_tell_signal_from_noise():
+    assert noise(gradient(a=0.1, b=5.0)) is None
+    said = noise(gradient(a=0.8, b=5.0))
+    assert said is not None
+    assert "1.2 times" in said
+    assert "more replicas" in said
+    assert noise(gradient(a=0.0)) is None
+
+
+def test_without_samples_chaos_tells():
+    steps = np.arange(400.0)
+    calm, wild = (along_trajectory("tangent", steps, np.exp(rate * steps), reverse=False) for rate in (1e-4, 0.1))
+    assert noise(gradient(calm)) is None
+    assert noise(gradient(wild)) == wild.advice
+
+
+@pytest.mark.parametrize(("kind", "step"), [("cotangent", 20), ("tangent", 10)])
+def test_the_step_where_a_derivative_is_lost(kind: str, step: int):
+    norm = (
+        np.array([1.0, np.nan, np.inf, 1.0, 2.0]) if kind == "cotangent" else np.array([1.0, np.inf, np.nan, 1.0, 1.0])
+    )
+    health = Health(kind, np.array([0, 10, 20, 30, 40.0]), norm, None, None, "")
+    assert first_lost_step(dataclasses.replace(gradient(), health=health)) == step
+    assert first_lost_step(gradient()) is None
+
+
+def test_the_potential_and_the_atoms_that_lost_it_are_named(double):
+    def torn(positions, box, neighbors, types, parameters):
+        # The root's slope is infinite where its argument is zero, its value is not.
+        return parameters["a"] * jnp.sqrt(positions[3, 0] - positions[3, 0])
+
+    case = ready(changed(FLUID, parameters=["potentials.lj"]))
+    problem = case.experiment.objective.problems[0]
+    base, control = case.ready.values["default"], case.ready.controls["default"]
+    assert culprit(problem, case.p, base, case.ready.key, control, 5) is None
+
+    from diffmd.potentials.python import PythonPotential
+
+    bad = PythonPotential({"parameters.a": np.asarray(1.0)}, None, torn, np.zeros(12, int), "torn", "potentials.torn")
+    field = problem.dynamics.forcefield
+    both = type(field).create(field.system, {**field.potentials, "torn": bad}, "reverse")
+    broken = dataclasses.replace(problem, dynamics=dataclasses.replace(problem.dynamics, forcefield=both))
+    values = {**base, "potentials.torn.parameters.a": jnp.asarray(1.0)}
+    said = culprit(broken, case.p, values, case.ready.key, control, None)
+    assert said is not None
+    assert "potentials.torn" in said
+    assert "step 0" in said
