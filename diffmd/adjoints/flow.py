@@ -232,9 +232,9 @@ def gathered(shares: Mapping[str, np.ndarray], replicas: Replicas | None) -> Sha
     for path, value in shares.items():
         each = count * np.asarray(value)
         mean = each.mean(axis=0)
-        gradients[path] = mean
-        errors[path] = each.std(axis=0, ddof=1) / np.sqrt(count)
-        signs[path] = np.mean(np.sign(each) == np.sign(mean), axis=0)
+        gradients[path] = np.asarray(mean)
+        errors[path] = np.asarray(each.std(axis=0, ddof=1) / np.sqrt(count))
+        signs[path] = np.asarray(np.mean(np.sign(each) == np.sign(mean), axis=0))
     return Shares(gradients, errors, signs)
 
 

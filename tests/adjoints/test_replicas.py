@@ -18,11 +18,12 @@ from diffmd.errors import ConfigError
 from diffmd.objective import Ready
 
 COUNT = 3
+# Bonds alone: they compile soon.
+BONDS = changed(MOLECULE, potentials={"bond": MOLECULE["potentials"]["bond"]}, parameters=["potentials.bond"])
 NOISY = changed(
-    MOLECULE,
+    BONDS,
     system__velocities={"kind": "maxwell_boltzmann", "temperature": 0.02},
     dynamics__integrator={"kind": "langevin", "dt": 0.05, "friction": 0.5, "temperature": 0.02},
-    parameters=["potentials.angle.theta0", "potentials.bond.r0"],
     loss=[
         {"observable": {"kind": "distance", "pairs": [[0, 2], [1, 3]]}, "target": 1.0, "frames": "all"},
         {"observable": {"kind": "nearest_distance"}, "target": 0.6, "frames": "all", "reduce": "none"},
@@ -86,13 +87,13 @@ def test_the_first_replica_is_the_run_without(runs):
 
 
 def test_copies_of_one_run_are_refused():
-    case = ready(MOLECULE)
+    case = ready(BONDS)
     with pytest.raises(ConfigError, match="all be alike"):
         made_ready(case.experiment, case.p, SilentReporter(), None, 2)
 
 
 def test_conformations_are_drawn_anew():
-    case = ready(changed(MOLECULE, system__positions={"kind": "random", "min_distance": 0.6}))
+    case = ready(changed(BONDS, system__positions={"kind": "random", "min_distance": 0.6}))
     values = made_ready(case.experiment, case.p, SilentReporter(), None, COUNT).values["default"]
     x = np.asarray(values["system.positions"])
     assert x.shape == (COUNT, 4, 3)

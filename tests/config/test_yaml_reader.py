@@ -102,10 +102,10 @@ def test_anchors_are_taken() -> None:
 def test_aliases_that_multiply_are_refused_soon() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match="aliases expand"):
         read_text("\n".join(lines), "f")
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_files_that_are_no_configs(tmp_path: Path) -> None:

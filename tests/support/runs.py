@@ -117,4 +117,4 @@ def write_some_gradients(folder: Path) -> None:
         "growth_rate": 0.008,
         "advice": "The cotangent grows 60-fold over the run: still moderate; check it with gradcheck.",
     }
-    write_gradients(folder / "gradients.h5", Gradients(0.089, np.array([0.089]), gradients, gradients, {}, health))
+    write_gradients(folder / "gradients.h5", Gradients(0.089, np.array([0.089]), gradients, gradients, {}, {}, health))
