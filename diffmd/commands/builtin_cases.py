@@ -237,9 +237,7 @@ CASES: Mapping[str, Data] = {
         f"{named(one)}, in every reduction": _fluid(_LJ, in_every_reduction(one), _OBSERVED, thermostat=_RATES)
         for one in FLUID
     },
-    "correlations and fluctuations, langevin": _fluid(
-        _LJ, over_the_series(FLUID_SERIES), _OBSERVED, integrator=_LANGEVIN
-    ),
+    "correlations and fluctuations": _fluid(_LJ, over_the_series(FLUID_SERIES), _OBSERVED, thermostat=_RATES),
     **{
         f"{named(one)}, in every reduction": _molecules(
             _BENT, in_every_reduction(one), _OBSERVED_MOLECULES, thermostat={**_RATES, "tau": 0.5}

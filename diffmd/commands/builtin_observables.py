@@ -1,7 +1,7 @@
 """The observables of gradcheck's built-in set, each in every reduction over time.
 
-A case is one observable: all its reductions are terms of one loss, weighted so that none of their derivatives is lost
-in another's. Observables of a series take no reduction, and several share a case.
+A case is two or three observables of like size: all their reductions are terms of one loss, weighted so that none of
+their derivatives is lost in another's. Observables of a series take no reduction and share a case.
 """
 
 from __future__ import annotations
@@ -27,23 +27,22 @@ _REFERENCE: Data = {
     "values": [[0.8, 0.7, 1.4], [1.5, 0.8, 1.5], [2.2, 0.9, 1.7], [0.8, 2.2, 1.5], [1.5, 2.3, 1.3], [2.1, 2.5, 1.6]],
 }
 
-FLUID: Sequence[Data] = (
-    {"kind": "nearest_distance"},
-    {"kind": "distance", "pairs": [[0, 1], [2, 20]]},
-    {"kind": "kinetic_energy"},
-    {"kind": "temperature"},
-    {"kind": "total_energy"},
-    {"kind": "potential_energy", "potential": "lj"},
-    {"kind": "rdf", "types": ["A", "B"], "range": [0.8, 1.9], "bins": 8, "width": 0.1},
-    {"kind": "coordination", "types": ["A", "B"], "distance": 1.4, "width": 0.1},
-    {"kind": "pressure"},
-    {"kind": "pressure", "temperature": 0.7},
-    {"kind": "stress_tensor"},
-    {"kind": "density", "of": "mass"},
-    {"kind": "structure_factor", "range": [1.4, 4.0], "bins": 4},
-    {"kind": "steinhardt", "l": 6, "neighbors": {"distance": 1.5, "width": 0.4}},
-    {"kind": "steinhardt", "l": 4, "order": "w", "average": "global", "neighbors": {"distance": 1.5, "width": 0.4}},
-    {"kind": "tetrahedral_order", "types": ["A"]},
+_NEAR: Data = {"distance": 1.5, "width": 0.4}
+
+FLUID: Sequence[Sequence[Data]] = (
+    ({"kind": "nearest_distance"}, {"kind": "distance", "pairs": [[0, 1], [2, 20]]}),
+    ({"kind": "kinetic_energy"}, {"kind": "temperature"}, {"kind": "total_energy"}),
+    ({"kind": "potential_energy", "potential": "lj"}, {"kind": "pressure"}, {"kind": "pressure", "temperature": 0.7}),
+    (
+        {"kind": "rdf", "types": ["A", "B"], "range": [0.8, 1.9], "bins": 8, "width": 0.1},
+        {"kind": "coordination", "types": ["A", "B"], "distance": 1.4, "width": 0.1},
+    ),
+    ({"kind": "stress_tensor"}, {"kind": "density", "of": "mass"}),
+    ({"kind": "structure_factor", "range": [1.4, 4.0], "bins": 4}, {"kind": "tetrahedral_order", "types": ["A"]}),
+    (
+        {"kind": "steinhardt", "l": 6, "neighbors": _NEAR},
+        {"kind": "steinhardt", "l": 4, "order": "w", "average": "global", "neighbors": _NEAR},
+    ),
 )
 FLUID_SERIES: Sequence[Data] = (
     {"kind": "vacf", "lags": 4, "normalized": True, "remove_com": True, "types": ["B"]},
@@ -56,35 +55,43 @@ FLUID_SERIES: Sequence[Data] = (
     {"kind": "compressibility", "cells": [2, 2, 2], "softness": 0.2},
     {"kind": "binder_cumulant", "observable": {"kind": "temperature"}},
 )
-MOLECULES: Sequence[Data] = (
-    {"kind": "angle", "triples": [[0, 1, 2], [3, 4, 5]]},
-    {"kind": "dihedral", "quadruples": [[0, 1, 3, 4], [2, 1, 4, 5]], "output": "vector"},
-    {"kind": "rmsd", "reference": _REFERENCE},
-    {"kind": "drmsd", "reference": _REFERENCE},
-    {"kind": "radius_of_gyration", "molecules": 2},
-    {"kind": "gyration_tensor"},
-    {"kind": "asphericity", "molecules": 2},
-    {"kind": "shape_anisotropy"},
-    {"kind": "end_to_end", "molecules": 2},
-    {"kind": "contacts", "pairs": [[0, 3], [2, 5]], "distance": 1.4, "width": 0.2},
-    {
-        "kind": "native_contacts",
-        "reference": {"kind": "start"},
-        "cutoff": 1.2,
-        "separation": 0,
-        "factor": 1.2,
-        "width": 0.2,
-    },
-    {"kind": "straightness", "centers": [[0, 1], [2, 5], [4, 3]], "measure": "cosine"},
-    {"kind": "nematic_order", "axes": [[0, 2], [3, 5], [1, 4]]},
+MOLECULES: Sequence[Sequence[Data]] = (
+    (
+        {"kind": "angle", "triples": [[0, 1, 2], [3, 4, 5]]},
+        {"kind": "dihedral", "quadruples": [[0, 1, 3, 4], [2, 1, 4, 5]], "output": "vector"},
+    ),
+    ({"kind": "rmsd", "reference": _REFERENCE}, {"kind": "drmsd", "reference": _REFERENCE}),
+    (
+        {"kind": "radius_of_gyration", "molecules": 2},
+        {"kind": "gyration_tensor"},
+        {"kind": "end_to_end", "molecules": 2},
+    ),
+    ({"kind": "asphericity", "molecules": 2}, {"kind": "shape_anisotropy"}),
+    (
+        {"kind": "contacts", "pairs": [[0, 3], [2, 5]], "distance": 1.4, "width": 0.2},
+        {
+            "kind": "native_contacts",
+            "reference": {"kind": "start"},
+            "cutoff": 1.2,
+            "separation": 0,
+            "factor": 1.2,
+            "width": 0.2,
+        },
+    ),
+    (
+        {"kind": "straightness", "centers": [[0, 1], [2, 5], [4, 3]], "measure": "cosine"},
+        {"kind": "nematic_order", "axes": [[0, 2], [3, 5], [1, 4]]},
+    ),
 )
 MOLECULES_SERIES: Sequence[Data] = ({"kind": "rmsf", "atoms": [0, 1, 2, 3]},)
 
 
-def in_every_reduction(observable: Data) -> list[Data]:
-    """A loss with a term for each reduction of one observable."""
+def in_every_reduction(observables: Sequence[Data]) -> list[Data]:
+    """A loss with a term for each reduction of each observable."""
     return [
-        {"observable": observable, "frames": _FRAMES, "reduce": reduce, **rest} for reduce, rest in _REDUCTIONS.items()
+        {"observable": one, "frames": _FRAMES, "reduce": reduce, **rest}
+        for one in observables
+        for reduce, rest in _REDUCTIONS.items()
     ]
 
 
@@ -93,7 +100,6 @@ def over_the_series(observables: Sequence[Data]) -> list[Data]:
     return [{"observable": one, "frames": {"from": 2, "to": 12}, "compare": "none"} for one in observables]
 
 
-def named(observable: Data) -> str:
-    """The kind, and what tells it from others of its kind."""
-    apart = [str(observable[key]) for key in ("of", "potential", "order", "temperature") if key in observable]
-    return " ".join([observable["kind"], *apart])
+def named(observables: Sequence[Data]) -> str:
+    """The kinds, each once."""
+    return ", ".join(dict.fromkeys(one["kind"] for one in observables))
