@@ -34,7 +34,7 @@ BOND = (
     "train.optimizer.kind=adam",
 )
 RUNS = {"simulate": LIQUID, "train": BOND}
-KILLS = 10
+KILLS = 6
 
 
 class Runner:
