@@ -3,7 +3,8 @@
 What makes that hold: every dataset is made up front (``maxshape=(None, ...)``, default libver), so that appending
 changes little metadata; the key dataset (the step, the epoch) grows last, when the others are on the disk already.
 Whatever the moment of a kill, the rows that the key counts are whole, and what is longer is cut off when the file is
-opened again. SWMR does not give this: a file killed under it does not open.
+opened again. Who cuts rows off opens the file anew before adding others: HDF5 forgets what was freed, and does not put
+new rows where a reader of the old ones still looks. SWMR does not give this: a file killed under it does not open.
 """
 
 from __future__ import annotations
@@ -83,10 +84,10 @@ class GrowingTable:
         self._store.commit()
         self._key.resize(end, axis=0)
         self._key[count:end] = keys
-        self._store.commit()
+        self._store.commit(grown=self._key)
 
     def truncate(self, last: int) -> None:
-        """Cuts off the rows whose key is larger than `last`. Raises OutputError."""
+        """Cuts off the rows whose key is larger than `last`; then open the file anew. Raises OutputError."""
         self._cut(int(np.searchsorted(self._key[:], last, side="right")))
 
     def _datasets(self) -> Iterator[h5py.Dataset]:
@@ -98,7 +99,7 @@ class GrowingTable:
             return
         # The key first: at no moment does it count rows that are gone.
         self._key.resize(count, axis=0)
-        self._store.commit()
+        self._store.commit(shrunk=self._key)
         for data in self._columns.values():
             data.resize(count, axis=0)
         self._store.commit()

@@ -210,9 +210,9 @@ class TrajectoryWriter:
         Raises:
             OutputError: it is missing, or no diffmd trajectory.
         """
-        writer = cls(path)
-        writer.truncate(last_step)
-        return writer
+        with cls(path) as writer:
+            writer._truncate(last_step)
+        return cls(path)
 
     @property
     def frames(self) -> int:
@@ -254,8 +254,7 @@ class TrajectoryWriter:
         values = {f"{at}/time": np.asarray(time, np.float64), f"{at}/value": np.asarray(value)}
         self._series[name].append(np.asarray(step, np.int64), values)
 
-    def truncate(self, last_step: int) -> None:
-        """Cuts off the frames and samples after `last_step`. Raises OutputError."""
+    def _truncate(self, last_step: int) -> None:
         for table in (self._frames, *self._series.values()):
             table.truncate(last_step)
 

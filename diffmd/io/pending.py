@@ -4,6 +4,10 @@ HDF5 writes when it likes (a full cache, a flush in address order), cannot bear 
 it tidies up), and a kill in the middle leaves whatever was written so far. So it writes to memory here, and `commit`
 takes the changes to the file: first what extends it, then the superblock, which knows the new end, then the other pages
 that change. A full disk is met in the first part, is undone, and leaves the file as the last commit left it.
+
+A kill can come between two of those pages. What must not be seen before the rest, or after it, is the length of the
+dataset that counts the others, so the page where it stands is written last when it grows and first when it shrinks.
+An index of chunks must not be cut in two either: everything of its size begins on a page of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +25,11 @@ from diffmd.io.files import output_errors
 
 # The kernel copies a page at a time, so a kill does not cut one in two.
 _PAGE = 4096
+# HDF5's index of chunks, for datasets of up to four dimensions, is longer than this and shorter than a page.
+_ALIGNED = 2048
+# Where a dataset's length stands behind the address of its header: after the header's prefix, the head of the first
+# message and the head of the dataspace (HDF5 File Format Specification 3.0, IV.A.1.a and IV.A.2.b).
+_LENGTH = 16 + 8 + 8
 
 
 class _PendingFile(io.RawIOBase):
@@ -75,8 +84,13 @@ class _PendingFile(io.RawIOBase):
         self._size = max(self._size, self._at)
         return len(view)
 
-    def commit(self) -> None:
-        """Takes the changes to the file. Raises OSError; the file is then as it was, the changes still pending."""
+    def commit(self, first: int | None = None, last: int | None = None) -> None:
+        """Takes the changes to the file. Raises OSError; the file is then as it was, the changes still pending.
+
+        Args:
+            first: among the old pages that change, the one with this address is written before the others.
+            last: the one with this address is written after them.
+        """
         first_new = -(-self._committed // _PAGE)
         new = sorted(page for page in self._pages if page >= first_new)
         old = sorted(page for page in self._pages if page < first_new)
@@ -89,11 +103,12 @@ class _PendingFile(io.RawIOBase):
         except OSError:
             os.ftruncate(self._descriptor, self._committed)
             raise
-        # The page with the old end first: the superblock, on page 0, is about to count what it gains.
-        for run in _runs([page for page in old if page == first_new - 1]):
-            self._write_pages(run)
-        for run in _runs([page for page in old if page != first_new - 1]):
-            self._write_pages(run)
+        # The page with the old end early: the superblock, on page 0, is about to count what it gains.
+        ranks = {first_new - 1: -1} | {at // _PAGE: rank for at, rank in ((first, -2), (last, 1)) if at is not None}
+        old.sort(key=lambda page: (ranks.get(page, 0), page))
+        for _, group in itertools.groupby(old, lambda page: ranks.get(page, 0)):
+            for run in _runs(list(group)):
+                self._write_pages(run)
         self._committed = self._size
         os.ftruncate(self._descriptor, self._size)
         self._pages.clear()
@@ -131,6 +146,10 @@ def _pieces(at: int, count: int) -> Iterator[tuple[int, int, int, int]]:
         start = stop
 
 
+def _length_address(data: h5py.Dataset | None) -> int | None:
+    return None if data is None else h5py.h5o.get_info(data.id).addr + _LENGTH
+
+
 def _runs(pages: list[int]) -> Iterator[list[int]]:
     """Consecutive numbers together."""
     for _, run in itertools.groupby(enumerate(pages), lambda pair: pair[1] - pair[0]):
@@ -153,16 +172,24 @@ class PendingH5:
         with output_errors(path, "open"):
             self._pending = _PendingFile(path)
             try:
-                self.file = h5py.File(self._pending, "r+")
+                self.file = h5py.File(self._pending, "r+", alignment_threshold=_ALIGNED, alignment_interval=_PAGE)
             except BaseException:
                 self._pending.close()
                 raise
 
-    def commit(self) -> None:
-        """Takes all changes to the disk. Raises OutputError; the file is then as the last commit left it."""
+    def commit(self, grown: h5py.Dataset | None = None, shrunk: h5py.Dataset | None = None) -> None:
+        """Takes all changes to the disk.
+
+        Args:
+            grown: a dataset whose new length is to be seen after everything else.
+            shrunk: a dataset whose new length is to be seen before everything else.
+
+        Raises:
+            OutputError: the disk is full, ...; the file is then as the last commit left it.
+        """
         self.file.flush()
         with output_errors(self.path):
-            self._pending.commit()
+            self._pending.commit(first=_length_address(shrunk), last=_length_address(grown))
 
     def close(self) -> None:
         """Closes the file; changes that were not committed are dropped."""

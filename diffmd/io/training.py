@@ -121,9 +121,9 @@ class TrainingLog:
         Raises:
             OutputError: it is missing or damaged.
         """
-        log = cls(folder)
-        log.truncate(last_epoch)
-        return log
+        with cls(folder) as log:
+            log._truncate(last_epoch)
+        return cls(folder)
 
     @property
     def last_epoch(self) -> int | None:
@@ -146,8 +146,7 @@ class TrainingLog:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def truncate(self, last_epoch: int) -> None:
-        """Cuts off the epochs after `last_epoch` in both files. Raises OutputError."""
+    def _truncate(self, last_epoch: int) -> None:
         self._table.truncate(last_epoch)
         kept = [line for line in _lines(self._metrics) if json.loads(line)["epoch"] <= last_epoch]
         write_text(self._metrics, "".join(line + "\n" for line in kept))

@@ -1,5 +1,6 @@
 """HDF5 files whose changes reach the disk only when they are committed."""
 
+import os
 import random
 
 import h5py
@@ -89,3 +90,41 @@ def test_tables_grow_and_shrink(tmp_path, shape):
     with h5py.File(path) as file:
         assert np.array_equal(file["x"], values[:5])
         assert np.array_equal(file["key"], np.arange(5))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_rows_at_every_moment_of_a_kill(tmp_path, monkeypatch, seed):
+    """After each page that goes to the disk, the file is what a kill there would leave."""
+    path = tmp_path / "t.h5"
+    rng = np.random.default_rng(seed)
+    with h5py.File(path, "w") as file:
+        for name in rng.permutation(["key", "x", "y"]):
+            add_growing(file, name, {"key": (), "x": (50, 3), "y": (3000,)}[name], "i8" if name == "key" else "f8")
+            # The header of one dataset may lie on the page of another's rows.
+            file.create_dataset(f"between-{name}", data=np.zeros(rng.integers(1, 700)))
+    moments = []
+
+    def pwrite(descriptor, data, at, write=os.pwrite):
+        for start in range(0, len(data), 4096):
+            write(descriptor, data[start : start + 4096], at + start)
+            with h5py.File(path) as file:
+                count = np.arange(len(file["key"]))
+                assert np.array_equal(file["key"], count)
+                assert np.array_equal(file["x"][: len(count), 0, 0], count)
+                assert np.array_equal(file["y"][: len(count), 0], count)
+                moments.append(len(count))
+        return len(data)
+
+    monkeypatch.setattr("diffmd.io.pending.os.pwrite", pwrite)
+    # 64 chunks, of two rows of y, fill a node of HDF5's index: enough for it to split.
+    for last in (150, 110, 170):
+        with PendingH5(path) as store:
+            table = GrowingTable(store, "key", ("x", "y"))
+            table.truncate(last)
+        with PendingH5(path) as store:
+            table = GrowingTable(store, "key", ("x", "y"))
+            while len(table) <= last:
+                new = np.arange(len(table), len(table) + rng.integers(1, 12))
+                rows = {"x": np.zeros((len(new), 50, 3)) + new[:, None, None], "y": np.zeros((len(new), 3000))}
+                table.append(new, rows | {"y": rows["y"] + new[:, None]})
+    assert len(moments) > 500

@@ -79,7 +79,7 @@ def kill(script, path, waiting_for, seconds):
 def test_killed_trajectories_open_and_go_on(tmp_path):
     moments = random.Random(1)
     lengths = []
-    for run in range(25):
+    for run in range(10):
         path = tmp_path / f"{run}.h5md"
         kill(TRAJECTORY, path, path, moments.uniform(0, 0.25))
         lengths.append(check_trajectory(path))
@@ -92,7 +92,7 @@ def test_killed_trajectories_open_and_go_on(tmp_path):
 @pytest.mark.slow
 def test_killed_trainings_open_and_go_on(tmp_path):
     moments = random.Random(2)
-    for run in range(20):
+    for run in range(8):
         folder = tmp_path / str(run)
         folder.mkdir()
         kill(TRAINING, folder / "training.h5", folder / "metrics.jsonl", moments.uniform(0, 0.25))
