@@ -18,6 +18,7 @@ from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import ListControl, NonFiniteError
 from diffmd.dynamics.schedule import Segment
+from diffmd.io.files import link
 from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter
 from diffmd.objective import P, Ready
 from diffmd.simulation import Recorder, recording, whole_frame
@@ -48,6 +49,15 @@ def segment_length(one: BuiltSystem, control: ListControl, every: int) -> int:
 def trajectory_name(experiment: Experiment, one: BuiltSystem, stem: str = "trajectory") -> str:
     """``trajectory.h5md``, or ``trajectory_NAME.h5md`` where there are several systems."""
     return f"{stem}.h5md" if len(experiment.systems) == 1 else f"{stem}_{one.name}.h5md"
+
+
+def link_first(experiment: Experiment, folder: Path, stem: str = "trajectory") -> None:
+    """Where there are several systems, gives the first one's trajectory the name that the only one would have.
+
+    Raises OutputError.
+    """
+    if len(experiment.systems) > 1:
+        link(folder / f"{stem}.h5md", trajectory_name(experiment, experiment.systems[0], stem))
 
 
 def record(

@@ -118,7 +118,7 @@ class Session:
             NumericalError: memory ran out inside the session.
             OutputError: reading or writing failed.
         """
-        loaded = None if request.config is None else load(request.config, request.overrides)
+        loaded = None if request.config is None else load(request.config, request.overrides, loss=command != "simulate")
         precision = "double" if loaded is None else loaded.config.precision
         folder = output_folder(request, command, loaded)
         with contextlib.ExitStack() as stack:

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from diffmd.commands.experiment import made_ready, starting_parameters
-from diffmd.commands.recording import Restart, record, segment_length, state_arrays, state_of, trajectory_name
+from diffmd.commands.recording import (
+    Restart,
+    link_first,
+    record,
+    segment_length,
+    state_arrays,
+    state_of,
+    trajectory_name,
+)
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session
@@ -27,13 +35,14 @@ def simulate(request: Request, reporter: Reporter) -> CommandResult:
     with Session.open(request, reporter, "simulate") as session:
         if session.done is not None:
             return session.done
-        experiment = build(session.loaded_config, allow_python=request.allow_python)
+        experiment = build(session.loaded_config, allow_python=request.allow_python, loss=False)
         session.run.update({"files": [trajectory_name(experiment, one) for one in experiment.systems]})
         p = starting_parameters(experiment, session.learned)
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED)
         answer: dict[str, Any] = {}
         for one in experiment.systems:
             _one(session, experiment, one, ready, p, _restart(session, one))
+            link_first(experiment, session.folder)
             answer[one.name] = _told(session, experiment, one)
         told = answer if len(answer) > 1 else next(iter(answer.values()))
         told = {**told, "output": str(session.folder)}

@@ -21,7 +21,7 @@ from diffmd.commands.experiment import (
     zero_gradients,
 )
 from diffmd.commands.quiet import QuietReporter
-from diffmd.commands.recording import record, trajectory_name
+from diffmd.commands.recording import link_first, record, trajectory_name
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session
@@ -261,6 +261,7 @@ class _Training:
             with renaming(path) as part:
                 stop = lambda *_: self.session.check_stop()  # noqa: E731
                 record(self.experiment, one, ready, p, part, every, QuietReporter(self.session.reporter), stop)
+            link_first(self.experiment, self.session.folder, stem)
 
 
 def _logged(row: EpochRecord) -> Epoch:

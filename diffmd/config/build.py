@@ -93,12 +93,15 @@ class Experiment:
         return {one.name: one.values for one in self.systems}
 
 
-def build(loaded: LoadedConfig, *, allow_python: bool = True, extra: tuple[str, ...] = ()) -> Experiment:
+def build(
+    loaded: LoadedConfig, *, allow_python: bool = True, extra: tuple[str, ...] = (), loss: bool = True
+) -> Experiment:
     """Builds the experiment of a config.
 
     Args:
         allow_python: whether functions in the user's files may be imported.
         extra: paths that join `parameters` (the path that is scanned).
+        loss: whether its loss is going to be measured; without, the objective has no terms.
 
     Raises:
         ConfigError: for whatever only the atoms, files and functions themselves can tell.
@@ -130,7 +133,7 @@ def build(loaded: LoadedConfig, *, allow_python: bool = True, extra: tuple[str, 
         parameters.check({p.effective.name: {key: value.shape for key, value in p.values.items()} for p in parts})
     except ConfigError as problem:
         raise ConfigError(problem.message, "parameters") from problem
-    systems = tuple(part.finished(parameters) for part in parts)
+    systems = tuple(part.finished(parameters, loss) for part in parts)
     objective = Objective(tuple(one.problem for one in systems), parameters)
     return Experiment(loaded, systems, objective, jax.random.key(config.seed))
 
@@ -175,8 +178,8 @@ class _System:
         moved = {"system.positions": atoms.positions, "system.velocities": atoms.velocities}
         return {**self.values, **{path: jnp.asarray(value, dtype=float) for path, value in moved.items()}}
 
-    def finished(self, parameters: Parameters) -> BuiltSystem:
-        """The system, once the parameters of all are known."""
+    def finished(self, parameters: Parameters, loss: bool) -> BuiltSystem:
+        """The system, once the parameters of all are known, with the terms of its loss or without."""
         spec = self.effective.dynamics
         field = ForceField.create(self.system, self.potentials, "reverse")
         integrator, thermostat = _built(spec.integrator), _built(spec.thermostat)
@@ -185,7 +188,7 @@ class _System:
         dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion, stream=stream)
         box = Box(jnp.asarray(self.atoms.box_vectors), self.atoms.box_shape)
         terms: list[LossTerm] = []
-        for number, term in enumerate(self.effective.loss):
+        for number, term in enumerate(self.effective.loss if loss else ()):
             # Terms that measure the same share the observable, which is measured once.
             earlier = (k for k in range(number) if self.effective.loss[k].observable == term.observable)
             same = next(earlier, None)

@@ -36,8 +36,11 @@ class LoadedConfig:
     folder: Path
 
 
-def load(path: Path | str, overrides: Sequence[str] = ()) -> LoadedConfig:
+def load(path: Path | str, overrides: Sequence[str] = (), *, loss: bool = True) -> LoadedConfig:
     """Reads, overrides (``PATH=VALUE``) and checks a config.
+
+    Args:
+        loss: whether its loss is going to be measured, and must fit the run.
 
     Raises:
         ConfigError: with all that is wrong (the first ten), a line each: ``file:line: path: what is wrong; what to
@@ -46,10 +49,12 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> LoadedConfig:
     path = Path(path)
     document = read_file(path)
     data, given = apply(document.data, overrides, Path.cwd())
-    return load_data(data, Source(str(path), document.marks, given), path.parent)
+    return load_data(data, Source(str(path), document.marks, given), path.parent, loss=loss)
 
 
-def load_data(data: Any, source: Source | None = None, folder: Path | None = None) -> LoadedConfig:
+def load_data(
+    data: Any, source: Source | None = None, folder: Path | None = None, *, loss: bool = True
+) -> LoadedConfig:
     """Checks a config given as plain data, such as one made in Python. Raises ConfigError as `load` does."""
     source = source or Source("config", {}, {})
     folder = folder or Path.cwd()
@@ -62,7 +67,7 @@ def load_data(data: Any, source: Source | None = None, folder: Path | None = Non
         config = spread(config)
     except ConfigError as problem:
         found.append(problem)
-    found += problems(config, folder)
+    found += problems(config, folder, loss=loss)
     if found:
         raise source.located(found)
     return LoadedConfig(config, plain(config), source, folder)

@@ -140,6 +140,13 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def link(path: Path, name: str) -> None:
+    """Makes `path` a symbolic link, in one step, to the file `name` of the same folder. Raises OutputError."""
+    with replacing(path) as temporary:
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(name)
+
+
 def write_new(path: Path, text: str, *, overwrite: bool) -> bool:
     """Writes a text file unless there is one already and `overwrite` is false; whether it did. Raises OutputError."""
     with output_errors(path):

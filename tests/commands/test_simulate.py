@@ -12,6 +12,7 @@ from support.objectives import CONFIGS, FLUID, MOLECULE, changed
 
 from diffmd.commands.simulate import simulate
 from diffmd.commands.train import train
+from diffmd.config.loading import load
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 from diffmd.io.trajectory import read_trajectory
 
@@ -154,6 +155,14 @@ def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path):
     np.testing.assert_allclose(second.velocities, whole.velocities[2:], rtol=0, atol=1e-10)
 
 
+def test_a_run_shorter_than_the_loss_is_simulated(tmp_path: Path):
+    late = {**BONDED, "loss": [{**BONDED["loss"][0], "frames": {"from": 30, "every": 5}}]}
+    config = written(tmp_path, late)
+    assert simulate(request(config, tmp_path / "out", "dynamics.steps=20"), Listener()).answer["steps"] == 20
+    with pytest.raises(ConfigError, match="30 is beyond the run, which ends at step 20"):
+        load(config, ("dynamics.steps=20",))
+
+
 def test_each_of_several_systems_has_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("diffmd.objective.usual_length", lambda pairs: 10)
     system = BONDED["system"]
@@ -168,6 +177,7 @@ def test_each_of_several_systems_has_its_file(tmp_path: Path, monkeypatch: pytes
     simulate(request(config, out, *steps, resume=True), Listener())
     for name in ("one", "checkpoint"):
         same(out / f"trajectory_{name}.h5md", tmp_path / "whole" / f"trajectory_{name}.h5md")
+    assert (out / "trajectory.h5md").readlink() == Path("trajectory_checkpoint.h5md")
     # What another run left is no checkpoint of this one.
     with pytest.raises(Interrupted):
         simulate(request(config, out, "seed=77", *steps, overwrite=True), Listener(0))

@@ -19,8 +19,12 @@ from diffmd.errors import ConfigError
 from diffmd.units import SYSTEMS
 
 
-def problems(config: Config, folder: Path) -> Iterator[ConfigError]:
-    """Everything that is wrong across the fields of a config whose files lie in `folder`."""
+def problems(config: Config, folder: Path, *, loss: bool = True) -> Iterator[ConfigError]:
+    """Everything that is wrong across the fields of a config whose files lie in `folder`.
+
+    Args:
+        loss: whether its loss is going to be measured, and must fit the run.
+    """
     try:
         systems = effective_systems(config)
     except ConfigError as problem:
@@ -41,8 +45,9 @@ def problems(config: Config, folder: Path) -> Iterator[ConfigError]:
         yield from found.problems
         yield from reach_problems(one, found.potentials)
         yield from list_problems(one, found.potentials)
-        yield from loss_problems(one, folder)
-        yield from series_problems(one, found.observables)
+        if loss:
+            yield from loss_problems(one, folder)
+            yield from series_problems(one, found.observables)
     yield from train_problems(config)
     if len(interactions) == len(systems):
         yield from parameter_problems(config, systems, interactions)

@@ -22,7 +22,9 @@ class AtomGroupSpec(Spec):
 class StartSpec(Spec):
     """Go on from a frame of an earlier run: atoms, box, positions, velocities and step come from it."""
 
-    run: str = quantity(doc="Folder of the run, relative to the config's folder.")
+    run: str = quantity(
+        doc="Folder of the run, relative to the config's folder; of several systems, the one of this name or the first."
+    )
     frame: int = quantity(-1, doc="Which recorded frame; -1 is the last.")
 
 
