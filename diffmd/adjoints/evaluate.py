@@ -49,7 +49,7 @@ class Evaluator:
 
     def _run(self, flow: Flow, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
         problem = flow.problem
-        base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
+        base, control, key = flow.placed(ready.values[problem.name]), ready.controls[problem.name], ready.key
 
         def start(plan: NeighborPlan) -> Any:
             def first(p: P, base: Values) -> tuple[Floats, Opening]:

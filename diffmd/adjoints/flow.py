@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.adjoints.base import Choice, Floats, chosen_rows, join, split
+from diffmd.adjoints.mesh import Devices, placed, side_by_side
 from diffmd.dynamics.guard import Guard
 from diffmd.dynamics.segment import UNGUARDED, Opening, Report, Shape
 from diffmd.losses import compared, reduced
@@ -34,10 +35,12 @@ Average = Literal["loss", "observable"]
 
 @dataclasses.dataclass(frozen=True)
 class Replicas:
-    """How many, and what is averaged over them: the loss of each, or the reduced observable before it is compared."""
+    """How many, what is averaged over them (the loss of each, or the reduced observable before it is compared), and
+    the devices that share them out."""
 
     count: int
     average: Average = "loss"
+    devices: Devices = ()
 
 
 class Flow(abc.ABC):
@@ -48,6 +51,10 @@ class Flow(abc.ABC):
     @abc.abstractmethod
     def spread(self, p: P) -> dict[str, Array]:
         """The parameters as the other functions take them."""
+
+    @abc.abstractmethod
+    def placed(self, base: Values) -> Values:
+        """The held values on the devices that compute with them."""
 
     @abc.abstractmethod
     def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[Floats, Array, Opening]:
@@ -85,6 +92,10 @@ class Single(Flow):
     def spread(self, p: P) -> dict[str, Array]:
         """See `Flow`."""
         return dict(p)
+
+    def placed(self, base: Values) -> Values:
+        """See `Flow`."""
+        return base
 
     def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[Floats, Array, Opening]:
         """See `Flow`."""
@@ -127,9 +138,18 @@ class Replicated(Flow):
     def _one(self) -> Single:
         return Single(self.problem, self.guard)
 
+    def _all(self, function: Callable[..., Any], *axes: Any) -> Callable[..., Any]:
+        return side_by_side(function, axes, self.replicas.devices)
+
     def spread(self, p: P) -> dict[str, Array]:
         """A copy for each replica."""
-        return {path: jnp.broadcast_to(value, (self.replicas.count, *jnp.shape(value))) for path, value in p.items()}
+        copies = {path: jnp.broadcast_to(value, (self.replicas.count, *jnp.shape(value))) for path, value in p.items()}
+        return dict(placed(copies, dict.fromkeys(copies, 0), self.replicas.devices))
+
+    def placed(self, base: Values) -> Values:
+        """See `Flow`."""
+        arranged: Values = placed(base, replica_axes(base), self.replicas.devices)
+        return arranged
 
     def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[Floats, Array, Opening]:
         """See `Flow`."""
@@ -138,7 +158,7 @@ class Replicated(Flow):
             floats, _, opening = self._one.opened(p, base, plan)
             return floats, opening
 
-        floats, openings = jax.vmap(one, (0, _axes(base)))(p, base)
+        floats, openings = self._all(one, 0, replica_axes(base))(p, base)
         opening = Opening(jnp.max(openings.needed, 0), jnp.min(openings.reach))
         return floats, jnp.asarray(self.problem.first_step), opening
 
@@ -154,23 +174,23 @@ class Replicated(Flow):
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """See `Flow`."""
 
-        def one(p: P, base: Values, key: Array, floats: Floats, probes: Array | None) -> Any:
+        def one(p: P, base: Values, key: Array, floats: Floats, step: Array, probes: Array | None) -> Any:
             floats, _, rows, report = self._one.advance(p, base, key, shape, floats, step, probes)
             return floats, rows, report
 
         keys = replica_keys(key, self.replicas.count)
-        axes = (0, _axes(base), 0, 0, None)
-        floats, rows, reports = jax.vmap(one, axes)(p, base, keys, floats, probes)
+        run = self._all(one, 0, replica_axes(base), 0, 0, None, None)
+        floats, rows, reports = run(p, base, keys, floats, step, probes)
         report = Report(jnp.max(reports.displacement2), jnp.max(reports.needed, 0), jnp.all(reports.finite))
         return floats, step + shape.steps, rows, report
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, floats: Floats, step: Array) -> list[Any]:
         """See `Flow`."""
 
-        def one(p: P, base: Values, floats: Floats) -> list[Any]:
+        def one(p: P, base: Values, floats: Floats, step: Array) -> list[Any]:
             return self._one.measure(p, base, plan, floats, step)
 
-        measured: list[Any] = jax.vmap(one, (0, _axes(base), 0))(p, base, floats)
+        measured: list[Any] = self._all(one, 0, replica_axes(base), 0, None)(p, base, floats, step)
         return measured
 
     def finish(self, choice: Choice, pieces: list[list[Any]]) -> tuple[Array, Array]:
@@ -206,7 +226,8 @@ def replica_keys(key: Array, count: int) -> Array:
     return jnp.concatenate([key[None], others])
 
 
-def _axes(base: Values) -> dict[str, int | None]:
+def replica_axes(base: Values) -> dict[str, int | None]:
+    """Where the replicas are in each of their held values; None where they share it."""
     return {name: 0 if name in DRAWN else None for name in base}
 
 

@@ -26,6 +26,7 @@ from diffmd.adjoints.base import (
 )
 from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
 from diffmd.adjoints.health import along_trajectory, worst
+from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.programs import ProgramCache
@@ -51,7 +52,8 @@ class Forward(Adjoint):
     """Forward mode over an objective.
 
     Args:
-        batch: how many tangents are carried at once; None: as many, up to `MOST`, as fit into `memory` bytes.
+        batch: how many tangents are carried at once; None: as many, up to `MOST`, as fit into `memory` bytes
+            of a device.
         replicas: independent runs side by side; None: the one run.
         truncate: as in `Guard`.
     """
@@ -91,7 +93,7 @@ class Forward(Adjoint):
         """How many tangents are carried at once."""
         if self._batch is not None:
             return self._batch
-        copies = 1 if self._replicas is None else self._replicas.count
+        copies = 1 if self._replicas is None else self._replicas.count // memories(self._replicas.devices)
         itemsize = jax.tree.leaves(dict(p))[0].dtype.itemsize
         sizes = [problem.dynamics.system.size for problem in self._problems]
         pairs = max(size * min(size, _NEIGHBORS) for size in sizes)
@@ -121,7 +123,7 @@ class Forward(Adjoint):
 
     def _one(self, flow: Flow, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Any:
         problem = flow.problem
-        base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
+        base, control, key = flow.placed(ready.values[problem.name]), ready.controls[problem.name], ready.key
 
         def start(plan: NeighborPlan) -> Any:
             def first(p: P, tangents: P, base: Values) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diffmd.adjoints.flow import Average, Replicas
+from diffmd.adjoints.mesh import devices_for
 from diffmd.spec import quantity
 
 TRUNCATE = quantity(
@@ -24,6 +25,6 @@ AVERAGE = quantity(
 )
 
 
-def replicas_of(count: int | None, average: Average) -> Replicas | None:
-    """The replicas that a config asks for."""
-    return None if count is None else Replicas(count, average)
+def replicas_of(count: int | None, average: Average = "loss") -> Replicas | None:
+    """The replicas that a config asks for, over the devices of the kind that computes."""
+    return None if count is None else Replicas(count, average, devices_for(count))

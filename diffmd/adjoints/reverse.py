@@ -32,6 +32,7 @@ from diffmd.adjoints.base import (
 from diffmd.adjoints.checkpoints import Layout, layout
 from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
 from diffmd.adjoints.health import along_trajectory, worst
+from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
@@ -58,7 +59,7 @@ class _Done:
 
 
 class Reverse(Adjoint):
-    """Reverse mode over an objective, within `memory` bytes of stored states.
+    """Reverse mode over an objective, within `memory` bytes of stored states on each device.
 
     Args:
         replicas: independent runs side by side; None: the one run.
@@ -74,7 +75,7 @@ class Reverse(Adjoint):
         clip: float | None = None,
     ) -> None:
         self._problems = objective.with_mode("reverse").problems
-        self._memory = memory // max(1, len(self._problems))
+        self._memory = memory * (memories(replicas.devices) if replicas else 1) // max(1, len(self._problems))
         self._replicas = replicas
         self._flows = {one.name: flow_of(one, replicas, truncate, clip) for one in self._problems}
         self._programs = {name: Programs(flow) for name, flow in self._flows.items()}
@@ -98,7 +99,7 @@ class Reverse(Adjoint):
         found = []
         for flow in self._flows.values():
             problem, q = flow.problem, flow.spread(p)
-            base, control = ready.values[problem.name], ready.controls[problem.name]
+            base, control = flow.placed(ready.values[problem.name]), ready.controls[problem.name]
             start = self._programs[problem.name].start
             cutoff = problem.dynamics.forcefield.cutoff
             floats, step, _ = control.settle(cutoff, lambda plan: start(plan)(q, base))  # noqa: B023 - used at once
@@ -113,8 +114,8 @@ class Reverse(Adjoint):
 
     def _one(self, flow: Flow, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         problem = flow.problem
-        programs, base, control = self._programs[problem.name], ready.values[problem.name], ready.controls[problem.name]
-        p = flow.spread(p)
+        programs, control = self._programs[problem.name], ready.controls[problem.name]
+        p, base = flow.spread(p), flow.placed(ready.values[problem.name])
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
         chosen = self.layout(flow, control, p, base, ready.key, (floats, step))

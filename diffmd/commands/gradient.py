@@ -41,6 +41,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         spec = method_spec(session.config, method)
         experiment = build(session.loaded_config, allow_python=request.allow_python)
         p = starting_parameters(experiment, session.learned)
+        session.tell_devices(replicas_in(spec))
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED, replicas_in(spec))
         adjoint = adjoint_of(spec, experiment)
         session.reporter.start(adjoint.steps(p), "steps", "gradient")

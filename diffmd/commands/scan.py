@@ -77,9 +77,9 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         start = starting_parameters(experiment, session.learned)
         path = _scanned(experiment, grid)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
-        ready = made_ready(
-            experiment, start, session.reporter, session.folder / EQUILIBRATED, replicas_in(session.config.gradient)
-        )
+        replicas = replicas_in(session.config.gradient)
+        session.tell_devices(replicas)
+        ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, replicas)
         adjoint = adjoint_of(session.config.gradient, experiment)
         shape = np.shape(start[path])
         done = _restored(session, grid, shape)

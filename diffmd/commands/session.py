@@ -12,6 +12,7 @@ from typing import Any, final
 import jax
 import numpy as np
 
+from diffmd.adjoints.mesh import computing, devices_for
 from diffmd.commands.devices import choose_device
 from diffmd.commands.failures import told
 from diffmd.commands.learned import learned_folder, learned_values
@@ -95,6 +96,15 @@ class Session:
         if self.command in _RESUMABLE:
             return f"--resume goes on in {self.folder} from the last checkpoint"
         return f"{self.command} begins anew, with --overwrite or another --output"
+
+    def tell_devices(self, replicas: int | None) -> None:
+        """Where there are several devices: says, and records in run.json, how many of them share the replicas."""
+        if replicas is None or (there := len(computing())) == 1:
+            return
+        used = len(devices_for(replicas)) or 1
+        self.run.update({"replica_devices": used})
+        short = f" (of {there}: it divides {replicas})" if used < there else ""
+        self.reporter.message(f"{replicas} replicas on {used} device{'s' if used > 1 else ''}{short}")
 
     def finish(self, result: CommandResult) -> CommandResult:
         """Records the answer, for `--resume` to give again, and hands it back. Raises OutputError."""

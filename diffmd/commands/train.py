@@ -93,6 +93,7 @@ class _Training:
         self.optimizer: Optimizer = spec.optimizer.optimizer(rules_of(experiment), spec.clip)
         self.adjoint = adjoint_of(session.config.gradient, experiment)
         self.replicas = replicas_in(session.config.gradient)
+        session.tell_devices(self.replicas)
         self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
         data = session.loaded_config.data
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
