@@ -44,7 +44,7 @@ class Recorder:
             def start(p: P, base: Values) -> tuple[State, Opening]:
                 return self._problem.opened(p, base, plan)
 
-            opened: tuple[State, Opening] = self._once(("start", plan), start)(p, base)
+            opened: tuple[State, Opening] = self.compiled(("start", plan), start)(p, base)
             return opened
 
         return control.settle(self._dynamics.forcefield.cutoff, attempt)
@@ -57,7 +57,7 @@ class Recorder:
             neighbors = build(control.plan, state.positions, state.box, self._dynamics.system.excluded)
             return self._measures[0](self._dynamics.frame(values, state, neighbors), state)
 
-        return self._once(("first", control.plan), measure)(p, base, state)
+        return self.compiled(("first", control.plan), measure)(p, base, state)
 
     def run(
         self,
@@ -77,7 +77,7 @@ class Recorder:
                 values = self._problem.values(p, base)
                 return run_segment(self._dynamics, self._measures, shape, values, key, state)
 
-            after, rows, report = self._once(shape, segment)(p, base, key, state)
+            after, rows, report = self.compiled(shape, segment)(p, base, key, state)
             return after, rows, report, None
 
         def told(segment: Segment, shape: Shape, before: State, after: State, rows: Any, extra: None) -> None:
@@ -85,7 +85,8 @@ class Recorder:
 
         return march(self._problem.name, state, plan, control, advance, told, say)
 
-    def _once(self, name: Any, make: Any) -> Any:
+    def compiled(self, name: Any, make: Any) -> Any:
+        """The jitted function of that name; `make` is it if there is none yet."""
         if name not in self._made:
             self._made[name] = jax.jit(make)
         return self._made[name]

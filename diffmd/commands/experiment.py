@@ -12,9 +12,11 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Adjoint, Gradient
-from diffmd.adjoints.flow import DRAWN, replica_keys, replica_values, spread_values
+from diffmd.adjoints.equilibration import equilibrate_replicas
+from diffmd.adjoints.flow import DRAWN, Replicas, replica_keys, replica_values, spread_values
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.nonfinite import culprit, first_lost_step
+from diffmd.adjoints.options import replicas_of
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.config.checks.memory import installed_memory
@@ -28,6 +30,8 @@ from diffmd.parameters import check_shapes
 from diffmd.simulation import Recorder, equilibrate, explain
 from diffmd.spec import METHODS, Spec
 from diffmd.system import Values
+
+_TIME_STEP = "dynamics.equilibration.integrator.dt"
 
 
 def starting_parameters(experiment: Experiment, learned: Mapping[str, np.ndarray] | None) -> dict[str, Array]:
@@ -57,15 +61,14 @@ def made_ready(
     """
     arrays = dict(checkpoint.load(kept).arrays) if kept is not None and checkpoint.exists(kept) else {}
     values: dict[str, Values] = {}
+    together = replicas_of(replicas)
     for one in experiment.systems:
-        each = [one.drawn(number) for number in range(replicas or 1)]
-        held = each[0] if replicas is None else spread_values(each)
+        held = one.drawn(0) if replicas is None else spread_values([one.drawn(number) for number in range(replicas)])
         names = {f"{one.name}/{key}": key for key in DRAWN}
         if one.equilibration is not None and set(names) <= set(arrays):
             held = {**held, **{key: jnp.asarray(arrays[name]) for name, key in names.items()}}
         elif one.equilibration is not None:
-            relaxed = _equilibrated(experiment, one, each, p, reporter)
-            held = relaxed[0] if replicas is None else spread_values(relaxed)
+            held = _equilibrated(experiment, one, held, p, together, reporter)
             arrays |= {name: np.asarray(held[key]) for name, key in names.items()}
             if kept is not None:
                 checkpoint.save(kept, arrays)
@@ -77,24 +80,37 @@ def made_ready(
 
 
 def _equilibrated(
-    experiment: Experiment, one: BuiltSystem, each: list[Values], p: P, reporter: Reporter
-) -> list[Values]:
-    """The values of each replica after the config's equilibration."""
+    experiment: Experiment, one: BuiltSystem, held: Values, p: P, replicas: Replicas | None, reporter: Reporter
+) -> Values:
+    """The values, of one run or of replicas, after the config's equilibration."""
     assert one.equilibration is not None
     recorder, steps = one.equilibration
     label = "equilibrate" if len(experiment.systems) == 1 else f"equilibrate {one.name}"
-    reporter.start(steps * len(each), "steps", label)
 
     def progress(done: int) -> None:
         reporter.advance(done)
         check_stop(reporter)
 
-    out = []
-    for held, key in zip(each, replica_keys(experiment.key, len(each)), strict=True):
-        control = one.control(held, "dynamics.equilibration.integrator.dt")
-        out.append(equilibrate(one.problem, recorder, steps, p, held, key, control, reporter.message, progress))
+    def alone(held: Values, key: Array) -> Values:
+        control = one.control(held, _TIME_STEP)
+        return equilibrate(one.problem, recorder, steps, p, held, key, control, reporter.message, progress)
+
+    reporter.start(steps * (1 if replicas is None else replicas.count), "steps", label)
+    if replicas is None:
+        relaxed = alone(held, experiment.key)
+    else:
+        control, say = one.control(held, _TIME_STEP), reporter.message
+        try:
+            relaxed = equilibrate_replicas(
+                one.problem, recorder, steps, replicas, p, held, experiment.key, control, say, progress
+            )
+        except NonFiniteError:
+            # One after another they tell which of them it was, and what did it.
+            reporter.start(steps * replicas.count, "steps", label)
+            keys = replica_keys(experiment.key, replicas.count)
+            relaxed = spread_values([alone(replica_values(held, number), key) for number, key in enumerate(keys)])
     reporter.finish()
-    return out
+    return relaxed
 
 
 def _check_differ(one: BuiltSystem, held: Values) -> None:

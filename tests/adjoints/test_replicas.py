@@ -9,13 +9,16 @@ import pytest
 from support.objectives import MOLECULE, PLENTY, apart, changed, nothing, ready
 
 from diffmd.adjoints.finite_difference import FiniteDifference
-from diffmd.adjoints.flow import Replicas
+from diffmd.adjoints.flow import DRAWN, Replicas, replica_keys, replica_values
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.reverse import Reverse
-from diffmd.commands.experiment import copied, first_run, made_ready
+from diffmd.commands.experiment import copied, first_run, made_ready, starting_parameters
 from diffmd.commands.reporter import SilentReporter
-from diffmd.errors import ConfigError
+from diffmd.config.build import build
+from diffmd.config.loading import load_data
+from diffmd.errors import ConfigError, NumericalError
 from diffmd.objective import Ready
+from diffmd.simulation import equilibrate
 
 COUNT = 3
 # Bonds alone: they compile soon.
@@ -63,8 +66,6 @@ def test_the_mean_of_losses_is_that_of_single_runs(runs):
     single = Reverse(case.experiment.objective, PLENTY)
     each = []
     for number in range(COUNT):
-        from diffmd.adjoints.flow import replica_keys, replica_values
-
         values = {"default": replica_values(together.values["default"], number)}
         key = replica_keys(together.key, COUNT)[number]
         start = Ready(values, copied(together).controls, key)
@@ -101,3 +102,26 @@ def test_conformations_are_drawn_anew():
     again = made_ready(case.experiment, case.p, SilentReporter(), None, COUNT).values["default"]
     np.testing.assert_array_equal(again["system.positions"], x)
     assert dataclasses.is_dataclass(case)
+
+
+def test_replicas_are_equilibrated_as_if_each_were_alone(double):
+    experiment = ready(changed(NOISY, dynamics__equilibration={"steps": 20})).experiment
+    (one,) = experiment.systems
+    recorder, steps = one.equilibration
+    p = starting_parameters(experiment, None)
+    together = made_ready(experiment, p, SilentReporter(), None, COUNT).values["default"]
+    for number, key in enumerate(replica_keys(experiment.key, COUNT)):
+        held = one.drawn(number)
+        alone = equilibrate(one.problem, recorder, steps, p, held, key, one.control(held), nothing, nothing)
+        for name in DRAWN:
+            np.testing.assert_allclose(together[name][number], alone[name], rtol=1e-12, atol=1e-14)
+
+
+def test_a_replica_that_is_lost_in_equilibration_is_explained(double):
+    wild = changed(NOISY, system__box=None, dynamics__integrator__dt=50.0, dynamics__equilibration={"steps": 100})
+    experiment = build(load_data(wild))
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(NumericalError, match=r"left the finite numbers at step .*potentials\.bond"),
+    ):
+        made_ready(experiment, starting_parameters(experiment, None), SilentReporter(), None, COUNT)
