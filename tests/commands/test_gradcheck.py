@@ -131,9 +131,9 @@ def test_chaos_is_not_resolved():
 
 
 OBSERVED = [name for name in CASES if name not in DYNAMICS]
-# The whole set takes minutes: here a third of it. Every potential and every observable has a test of its derivative
-# beside it; what only gradcheck does with them is in these.
-PART = [*list(DYNAMICS)[0::3], OBSERVED[3], OBSERVED[-3]]
+# The whole set takes minutes: here a case of each sort. Every potential and every observable has a test of its
+# derivative beside it; what only gradcheck does with them is in these.
+PART = [next(iter(DYNAMICS)), OBSERVED[3]]
 
 
 @pytest.mark.slow

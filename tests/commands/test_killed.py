@@ -34,7 +34,7 @@ BOND = (
     "train.optimizer.kind=adam",
 )
 RUNS = {"simulate": LIQUID, "train": BOND}
-KILLS = 6
+KILLS = 4
 
 
 class Runner:
