@@ -103,7 +103,7 @@ class Session:
             return
         used = len(devices_for(replicas)) or 1
         self.run.update({"replica_devices": used})
-        short = f" (of {there}: it divides {replicas})" if used < there else ""
+        short = f" ({there} would not share them evenly)" if used < there else ""
         self.reporter.message(f"{replicas} replicas on {used} device{'s' if used > 1 else ''}{short}")
 
     def finish(self, result: CommandResult) -> CommandResult:
