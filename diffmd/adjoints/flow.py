@@ -48,6 +48,19 @@ class Flow(abc.ABC):
 
     problem: Problem
 
+    @property
+    @abc.abstractmethod
+    def one(self) -> Single:
+        """The flow of a trajectory alone."""
+
+    @abc.abstractmethod
+    def each(self, function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
+        """A function (p, base, key, *rest) of one trajectory, as one of this flow's.
+
+        Args:
+            axes: for each argument of the rest 0 where it is the trajectory's own, None where all share it.
+        """
+
     @abc.abstractmethod
     def spread(self, p: P) -> dict[str, Array]:
         """The parameters as the other functions take them."""
@@ -88,6 +101,15 @@ class Single(Flow):
 
     problem: Problem
     guard: Guard = UNGUARDED
+
+    @property
+    def one(self) -> Single:
+        """See `Flow`."""
+        return self
+
+    def each(self, function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
+        """See `Flow`."""
+        return function
 
     def spread(self, p: P) -> dict[str, Array]:
         """See `Flow`."""
@@ -135,8 +157,18 @@ class Replicated(Flow):
     guard: Guard = UNGUARDED
 
     @property
-    def _one(self) -> Single:
+    def one(self) -> Single:
+        """See `Flow`."""
         return Single(self.problem, self.guard)
+
+    def each(self, function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
+        """See `Flow`; what it gives has the replicas first."""
+
+        def every(p: P, base: Values, key: Array, *rest: Any) -> Any:
+            keys = replica_keys(key, self.replicas.count)
+            return self._all(function, 0, replica_axes(base), 0, *axes)(p, base, keys, *rest)
+
+        return every
 
     def _all(self, function: Callable[..., Any], *axes: Any) -> Callable[..., Any]:
         return side_by_side(function, axes, self.replicas.devices)
@@ -155,7 +187,7 @@ class Replicated(Flow):
         """See `Flow`."""
 
         def one(p: P, base: Values) -> tuple[Floats, Opening]:
-            floats, _, opening = self._one.opened(p, base, plan)
+            floats, _, opening = self.one.opened(p, base, plan)
             return floats, opening
 
         floats, openings = self._all(one, 0, replica_axes(base))(p, base)
@@ -175,12 +207,10 @@ class Replicated(Flow):
         """See `Flow`."""
 
         def one(p: P, base: Values, key: Array, floats: Floats, step: Array, probes: Array | None) -> Any:
-            floats, _, rows, report = self._one.advance(p, base, key, shape, floats, step, probes)
+            floats, _, rows, report = self.one.advance(p, base, key, shape, floats, step, probes)
             return floats, rows, report
 
-        keys = replica_keys(key, self.replicas.count)
-        run = self._all(one, 0, replica_axes(base), 0, 0, None, None)
-        floats, rows, reports = run(p, base, keys, floats, step, probes)
+        floats, rows, reports = self.each(one, 0, None, None)(p, base, key, floats, step, probes)
         report = Report(jnp.max(reports.displacement2), jnp.max(reports.needed, 0), jnp.all(reports.finite))
         return floats, step + shape.steps, rows, report
 
@@ -188,7 +218,7 @@ class Replicated(Flow):
         """See `Flow`."""
 
         def one(p: P, base: Values, floats: Floats, step: Array) -> list[Any]:
-            return self._one.measure(p, base, plan, floats, step)
+            return self.one.measure(p, base, plan, floats, step)
 
         measured: list[Any] = self._all(one, 0, replica_axes(base), 0, None)(p, base, floats, step)
         return measured

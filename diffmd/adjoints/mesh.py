@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _REPLICAS = "replicas"
+BESIDE = "beside"
+"""The axis of the replicas that one device runs side by side, for what they decide together."""
 
 Devices = tuple[jax.Device, ...]
 """Where replicas run; none named: the one device that computes."""
@@ -43,7 +45,7 @@ def side_by_side(function: Callable[..., Any], axes: Sequence[Any], devices: Dev
     Args:
         axes: for each argument, or each array of it: 0 where replicas come first, None where they share it.
     """
-    every = jax.vmap(function, tuple(axes))
+    every = jax.vmap(function, tuple(axes), axis_name=BESIDE)
     if not devices:
         return every
     # Replicas never meet, so there is nothing for JAX to check about which device has which value; and the check asks

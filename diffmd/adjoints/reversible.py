@@ -18,16 +18,15 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Adjoint, Floats, Gradient, Measurements, Progress, Say, Stored, merged, run_steps
-from diffmd.adjoints.flow import Single
+from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered, replica_values
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
-from diffmd.adjoints.options import TRUNCATE
+from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
 from diffmd.adjoints.reversible_programs import Passes
 from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.damping import NEVER, interval
 from diffmd.dynamics.fixed_point import RANGE, Extent, FixedState
-from diffmd.dynamics.guard import Guard
 from diffmd.dynamics.march import ListControl, NonFiniteError
 from diffmd.dynamics.rolling import Rolled, Store
 from diffmd.dynamics.schedule import Segment
@@ -49,13 +48,19 @@ class Reversible(Adjoint):
     Args:
         bits: positions and velocities are multiples of 2^-bits.
         truncate, clip: as in `Guard`.
+        replicas: independent runs side by side; None: the one run.
 
     Raises:
         ConfigError: a problem's dynamics cannot be undone, or precision is single.
     """
 
     def __init__(
-        self, objective: Objective, bits: int = BITS, truncate: int | None = None, clip: float | None = None
+        self,
+        objective: Objective,
+        bits: int = BITS,
+        truncate: int | None = None,
+        clip: float | None = None,
+        replicas: Replicas | None = None,
     ) -> None:
         if jnp.finfo(jnp.zeros(()).dtype).bits < 64:
             raise ConfigError(_PRECISION, "precision")
@@ -65,9 +70,9 @@ class Reversible(Adjoint):
             parts = (dynamics.integrator, dynamics.thermostat, dynamics.com_every, dynamics.forcefield.potentials)
             for refusal in refusals("dynamics", *parts):
                 raise refusal
+        self._replicas = replicas
         self._walks = {
-            one.name: _Walk(Single(one, Guard(truncate, clip, one.first_step + one.steps)), bits)
-            for one in self._problems
+            one.name: _Walk(flow_of(one, replicas, truncate, clip), bits, replicas) for one in self._problems
         }
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
@@ -80,7 +85,8 @@ class Reversible(Adjoint):
         loss = sum(float(r[0]) for r in results)
         terms = [float(t) for r in results for t in np.asarray(r[1])]
         health = worst([along_trajectory("cotangent", np.arange(len(r[3])), r[3][::-1], reverse=True) for r in results])
-        return Gradient(loss, terms, merged([r[2] for r in results]), health)
+        found = gathered(merged([r[2] for r in results]), self._replicas)
+        return Gradient(loss, terms, found.gradients, health, found.standard_error, found.sign_agreement)
 
     def steps(self, p: P) -> int:
         """A run, and the walk back."""
@@ -97,10 +103,10 @@ class Reversible(Adjoint):
 
 
 class _Walk:
-    """The run of one problem, and the walk back."""
+    """The run of one problem, or of its replicas, and the walk back."""
 
-    def __init__(self, flow: Single, bits: int) -> None:
-        self._flow = flow
+    def __init__(self, flow: Flow, bits: int, replicas: Replicas | None) -> None:
+        self._flow, self._replicas = flow, replicas
         self._problem: Problem = flow.problem
         self._bits = bits
         self._programs = Programs(flow)
@@ -114,7 +120,8 @@ class _Walk:
     def bytes(self, p: P, base: Values, control: ListControl) -> int:
         """What is kept: two stretches of positions, velocities and kicks, the words, and a norm a step."""
         states = 2 * 3 * (self._longest(control) + 1) * 3 * self._problem.dynamics.system.size
-        return 8 * (states + self._problem.steps) + self._words(p, base).stored.nbytes
+        copies = 1 if self._replicas is None else self._replicas.count
+        return 8 * (copies * states + self._problem.steps) + self._words(p, base).stored.nbytes
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
@@ -123,7 +130,9 @@ class _Walk:
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         """Loss, terms, gradients, and the cotangent's norm at the start of each step."""
         problem, programs, passes = self._problem, self._programs, self._passes
-        base, control, key = ready.values[problem.name], ready.controls[problem.name], ready.key
+        words = self._words(p, ready.values[problem.name])
+        p, base = self._flow.spread(p), self._flow.placed(ready.values[problem.name])
+        control, key = ready.controls[problem.name], ready.key
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
         longest = self._longest(control)
@@ -131,7 +140,6 @@ class _Walk:
         self._check_start(floats, planned)
         start, shown, extent = passes.begin(control.plan)(p, base, key, floats, step)
         self._check_extent(extent, planned[0] if planned else Segment(0, 0, 0, ()))
-        words = self._words(p, base)
         if words.stored.size and (told := words.told()) not in self._told:
             say(told)
             self._told.add(told)
@@ -215,6 +223,7 @@ class _Walk:
         """Room for what damping takes away, known before the run."""
         problem = self._problem
         size, every = problem.dynamics.system.size, NEVER
+        base = base if self._replicas is None else replica_values(base, 0)
         if "O" in problem.dynamics.integrator.splitting:
             values = problem.values(p, base)
             numbers = problem.dynamics.numbers(values, "integrator")
@@ -228,7 +237,8 @@ class _Walk:
                 "friction stops the atoms within a step (friction times dt is over 36), which cannot be undone; use a "
                 "smaller dynamics.integrator.dt or friction, or gradient: {method: reverse}"
             )
-        return Store.empty(every, problem.first_step, problem.steps, size)
+        count = None if self._replicas is None else self._replicas.count
+        return Store.empty(every, problem.first_step, problem.steps, size, count)
 
     def _check_start(self, floats: Floats, planned: Sequence[Segment]) -> None:
         """Raises where the first positions or velocities are no numbers, or too large."""
@@ -344,10 +354,13 @@ class ReversibleSpec(MethodSpec):
         doc="The norm of the state's cotangent is scaled down to this at every step; null: never.",
         gt=0,
     )
+    replicas: int | None = REPLICAS
+    average: Average = AVERAGE
 
     def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
         """See `MethodSpec`."""
-        return Reversible(objective, self.bits, self.truncate, self.clip)
+        replicas = replicas_of(self.replicas, self.average)
+        return Reversible(objective, self.bits, self.truncate, self.clip, replicas)
 
     def problems(self, settings: Sequence[Setting]) -> Iterator[ConfigError]:
         """See `MethodSpec`."""

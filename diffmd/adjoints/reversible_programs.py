@@ -12,7 +12,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Int
 
 from diffmd.adjoints.base import Floats
-from diffmd.adjoints.flow import Single
+from diffmd.adjoints.flow import Flow, Single
+from diffmd.adjoints.mesh import BESIDE
 from diffmd.adjoints.programs import ProgramCache
 from diffmd.box import Box
 from diffmd.dynamics.fixed_point import Extent, FixedPoint, FixedState, Triple
@@ -27,9 +28,12 @@ _OF_STATE = ("system.positions", "system.velocities", "system.box")
 
 
 class Passes:
-    """The jitted functions of one problem, made when first asked for; `bits` are those of the fixed point."""
+    """The jitted functions of one problem, made when first asked for; `bits` are those of the fixed point.
 
-    def __init__(self, flow: Single, bits: int) -> None:
+    Of replicas every array has them first, the step's number too; what the host checks is the worst of them.
+    """
+
+    def __init__(self, flow: Flow, bits: int) -> None:
         self._flow = flow
         self._bits = bits
         self._cache = ProgramCache()
@@ -43,7 +47,8 @@ class Passes:
         return self._cache.temporary()
 
     def _lists(self, plan: NeighborPlan, box: Box) -> Lists:
-        return Lists(plan, box, self._problem.dynamics.system.excluded)
+        beside = None if self._flow is self._flow.one else BESIDE
+        return Lists(plan, box, self._problem.dynamics.system.excluded, beside)
 
     def _fixed(self, p: P, base: Values, key: Array) -> FixedPoint:
         values = self._problem.values(p, base)
@@ -59,7 +64,11 @@ class Passes:
             x, v, f = fixed.decode((state.positions, state.velocities, state.kicks))
             return state, (x, v, f, floats[3]), extent
 
-        return self._cache.once(("begin", plan), begin)
+        def every(p: P, base: Values, key: Array, floats: Floats, step: Array) -> tuple[FixedState, Floats, Extent]:
+            state, shown, extent = self._flow.each(begin, 0, None)(p, base, key, floats, step)
+            return state, shown, _largest(extent)
+
+        return self._cache.once(("begin", plan), every)
 
     def roll(self, plan: NeighborPlan, longest: int) -> Any:
         """(p, base, key, state, words, steps, forward) -> `Rolled`, of up to `longest` steps."""
@@ -69,14 +78,25 @@ class Passes:
             base: Values,
             key: Array,
             state: FixedState,
-            words: Words,
+            stored: Array,
+            interval: Array,
+            start: Array,
             steps: Int[Array, ""],
             forward: Bool[Array, ""],
         ) -> Rolled:
-            fixed = self._fixed(p, base, key)
+            fixed, words = self._fixed(p, base, key), Words(interval, start, stored)
             return roll(fixed, self._lists(plan, fixed.box), state, words, longest, steps, forward)
 
-        return self._cache.once(("roll", plan, longest), rolled)
+        def every(
+            p: P, base: Values, key: Array, state: FixedState, words: Words, steps: Array, forward: Array
+        ) -> Rolled:
+            run = self._flow.each(rolled, 0, 0, None, None, None, None)
+            out: Rolled = run(p, base, key, state, words.stored, words.interval, words.start, steps, forward)
+            return dataclasses.replace(
+                out, needed=_most(out.needed), extent=_largest(out.extent), whole=jnp.all(out.whole)
+            )
+
+        return self._cache.once(("roll", plan, longest), every)
 
     def measure(self, shape: Shape) -> Any:
         """(p, base, key, states on the way, step of the first) -> rows of the active terms, largest counts of lists."""
@@ -98,7 +118,11 @@ class Passes:
             (_, needed), rows = lax.scan(frame, (first, first.needed), (x, v, f, numbers))
             return rows, needed
 
-        return self._cache.once(("measure", shape), measure)
+        def every(p: P, base: Values, key: Array, on_the_way: Triple, step: Array) -> Any:
+            rows, needed = self._flow.each(measure, 0, 0)(p, base, key, on_the_way, step)
+            return rows, _most(needed)
+
+        return self._cache.once(("measure", shape), every)
 
     def _rows(self, shape: Shape, values: Values, state: State, neighbors: Any) -> tuple[Any, ...]:
         frame = self._problem.dynamics.frame(values, state, neighbors)
@@ -112,7 +136,7 @@ class Passes:
             p: P, base: Values, key: Array, on_the_way: Triple, step: Array, ct: Floats, rows: Any, total: Any
         ) -> Any:
             fixed = self._fixed(p, base, key)
-            back = _Back(self._flow, shape, fixed, self._lists(shape.plan, fixed.box), self._moving(p, base))
+            back = _Back(self._flow.one, shape, fixed, self._lists(shape.plan, fixed.box), self._moving(p, base))
             x, v, f = fixed.decode(_part(on_the_way, 0, shape.steps, 1))
             starts = (x[:-1], v[:-1], f[:-1], x[1:], step + jnp.arange(shape.steps))
             first = back.lists.before(x[-1])
@@ -127,7 +151,11 @@ class Passes:
             bound = jax.vjp(lambda q: self._moving(q, base), dict(p))[1](carry.total)[0]
             return jax.tree.map(jnp.add, total, bound), carry.ct, norms.reshape(-1), carry.needed
 
-        return self._cache.once(("pull", shape), pull)
+        def every(*arguments: Any) -> Any:
+            total, ct, norms, needed = self._flow.each(pull, 0, 0, 0, 0, 0)(*arguments)
+            return total, ct, jnp.sum(norms.reshape(-1, shape.steps), axis=0), _most(needed)
+
+        return self._cache.once(("pull", shape), every)
 
     def _moving(self, p: P, base: Values) -> dict[str, Array]:
         """The values that steps and frames read, and parameters fill."""
@@ -137,6 +165,16 @@ class Passes:
             for name, value in problem.values(p, base).items()
             if name not in _OF_STATE and problem.parameters.touches(problem.name, name)
         }
+
+
+def _largest(extent: Extent) -> Extent:
+    """Of all replicas."""
+    return jax.tree.map(jnp.max, extent)
+
+
+def _most(needed: Int[Array, "*replicas capacities"]) -> Int[Array, "capacities"]:
+    """Of all replicas."""
+    return jnp.max(needed.reshape(-1, needed.shape[-1]), axis=0)
 
 
 def _part(on_the_way: Triple, first: int, last: int, every: int) -> Triple:

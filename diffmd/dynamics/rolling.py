@@ -23,11 +23,17 @@ from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
 
 @dataclasses.dataclass(frozen=True)
 class Lists:
-    """How lists follow the atoms in one box."""
+    """How lists follow the atoms in one box.
+
+    Attributes:
+        beside: the axis of the systems that run side by side, if they do: all of them build when one has to, where
+            each by itself would make all build at every step.
+    """
 
     plan: NeighborPlan
     box: Box
     excluded: Int[np.ndarray, "pairs 2"]
+    beside: str | None = None
 
     def at(self, positions: Float[Array, "atoms 3"]) -> Neighbors:
         """Built there."""
@@ -46,6 +52,8 @@ class Lists:
         if isinstance(neighbors, AllPairs):
             return neighbors
         near = displacement2(neighbors, positions, self.box) <= (self.plan.skin / 2) ** 2
+        if self.beside is not None:
+            near = lax.pmin(near.astype(np.int32), self.beside) > 0
         new: Neighbors = lax.cond(near, lambda: neighbors, lambda: self.at(positions))
         return new
 
@@ -63,7 +71,7 @@ class Words:
 
     interval: Int[Array, ""]
     start: Int[Array, ""]
-    stored: Int[Array, "words atoms 3"]
+    stored: Int[Array, "*replicas words atoms 3"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,38 +81,40 @@ class Store:
     Attributes:
         every: steps between two of them.
         first_step: number of the run's first state.
-        stored: filled as the run goes on.
+        stored: filled as the run goes on; of replicas each has its own.
     """
 
     every: int
     first_step: int
-    stored: Int[np.ndarray, "words atoms 3"]
+    stored: Int[np.ndarray, "*replicas words atoms 3"]
 
     @staticmethod
-    def empty(every: int, first_step: int, steps: int, size: int) -> Store:
-        """Room for those of a run of `size` atoms."""
-        return Store(every, first_step, np.zeros((steps // every, size, 3), np.int64))
+    def empty(every: int, first_step: int, steps: int, size: int, replicas: int | None = None) -> Store:
+        """Room for those of a run of `size` atoms, or of replicas of it."""
+        each = (steps // every, size, 3)
+        return Store(every, first_step, np.zeros(each if replicas is None else (replicas, *each), np.int64))
 
     def told(self) -> str:
         """A sentence on its size."""
-        count, size, _ = self.stored.shape
+        count = self.stored.shape[-3]
         return (
             f"what friction takes away fills {self.stored.nbytes / 1e6:.3g} MB: {count} words of 64 bits for each of "
-            f"{3 * size} velocities, one every {self.every} steps"
+            f"{self.stored.size // count} velocities, one every {self.every} steps"
         )
 
     def of(self, segment: Segment, longest: int) -> Words:
         """Those of one segment, with room for as many as one of `longest` steps may have."""
         start, stop = self._range(segment)
-        room = np.zeros((longest // self.every + 1, *self.stored.shape[1:]), np.int64)
-        room[: stop - start] = self.stored[start:stop]
+        *replicas, _, size, _ = self.stored.shape
+        room = np.zeros((*replicas, longest // self.every + 1, size, 3), np.int64)
+        room[..., : stop - start, :, :] = self.stored[..., start:stop, :, :]
         return Words(jnp.asarray(self.every), jnp.asarray(self.first_step), jnp.asarray(room))
 
     def keep(self, segment: Segment, words: Words) -> None:
         """Takes in those of one segment."""
         start, stop = self._range(segment)
         if stop > start:
-            self.stored[start:stop] = np.asarray(words.stored)[: stop - start]
+            self.stored[..., start:stop, :, :] = np.asarray(words.stored)[..., : stop - start, :, :]
 
     def _range(self, segment: Segment) -> tuple[int, int]:
         return segment.start // self.every, (segment.start + segment.steps) // self.every

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from support.objectives import MOLECULE, PLENTY, apart, changed, nothing, ready
 
+from diffmd.adjoints.base import Adjoint
 from diffmd.adjoints.finite_difference import FiniteDifference
 from diffmd.adjoints.flow import DRAWN, Replicas, replica_keys, replica_values
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.reversible import Reversible
 from diffmd.commands.experiment import copied, first_run, made_ready, starting_parameters
 from diffmd.commands.reporter import SilentReporter
 from diffmd.config.build import build
 from diffmd.config.loading import load_data
 from diffmd.errors import ConfigError, NumericalError
-from diffmd.objective import Ready
+from diffmd.objective import Objective, Ready
 from diffmd.simulation import equilibrate
 
 COUNT = 3
@@ -59,11 +61,20 @@ def test_every_method_gives_the_same_shares(runs, average):
     assert all(np.array_equal(reverse.sign_agreement[path], forward.sign_agreement[path]) for path in case.p)
 
 
-def test_the_mean_of_losses_is_that_of_single_runs(runs):
+def by_reverse(objective: Objective, replicas: Replicas | None) -> Adjoint:
+    return Reverse(objective, PLENTY, replicas)
+
+
+def by_reversible(objective: Objective, replicas: Replicas | None) -> Adjoint:
+    return Reversible(objective, replicas=replicas)
+
+
+@pytest.mark.parametrize("method", [by_reverse, by_reversible])
+def test_the_mean_of_losses_is_that_of_single_runs(method, runs):
     case, together = runs
-    gradient = Reverse(case.experiment.objective, PLENTY, Replicas(COUNT))
+    gradient = method(case.experiment.objective, Replicas(COUNT))
     found = gradient.gradient(copied(together), case.p, nothing, nothing)
-    single = Reverse(case.experiment.objective, PLENTY)
+    single = method(case.experiment.objective, None)
     each = []
     for number in range(COUNT):
         values = {"default": replica_values(together.values["default"], number)}
