@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diffmd.config.examples import example_text
+from diffmd.config.examples import example_inputs, example_text
 from diffmd.errors import ConfigError
-from diffmd.io.files import write_new
+from diffmd.io.files import output_errors, write_new
 
 DEFAULT = "lj_fluid"
 
@@ -14,13 +14,29 @@ DEFAULT = "lj_fluid"
 def init(destination: Path, example: str | None = None, overwrite: bool = False) -> Path:
     """Writes a shipped example to `destination` (a file, or a folder to put it in) and returns the file.
 
+    The files that the example reads are written beside it, under the names that it has for them.
+
     Raises:
-        ConfigError: if there is no such example, or the file is there and `overwrite` is false.
+        ConfigError: if there is no such example, or `overwrite` is false and one of the files is there already (an
+            input may be, if it is the same).
         OutputError: if it cannot be written.
     """
     name = example or DEFAULT
     text = example_text(name)
     file = destination / f"{name}.yaml" if destination.is_dir() else destination
+    inputs = {file.parent / named: content for named, content in example_inputs(name).items()}
+    for one, content in inputs.items():
+        if not overwrite and one.exists() and not _holds(one, content):
+            raise ConfigError(
+                f"{one} is there already, and is not this example's; choose another folder, or --overwrite it"
+            )
     if not write_new(file, text, overwrite=overwrite):
         raise ConfigError(f"{file} is there already; choose another name, or --overwrite it")
+    for one, content in inputs.items():
+        write_new(one, content, overwrite=overwrite)
     return file
+
+
+def _holds(file: Path, content: str) -> bool:
+    with output_errors(file, "read"):
+        return file.is_file() and file.read_bytes() == content.encode()

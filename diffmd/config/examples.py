@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.resources
 from importlib.resources.abc import Traversable
 
+from diffmd.config.files import file_of, file_values
 from diffmd.config.paths import did_you_mean
+from diffmd.config.yaml_reader import read_text
 from diffmd.errors import ConfigError
 
 
@@ -22,6 +24,16 @@ def example_text(name: str) -> str:
     if name not in names:
         raise ConfigError(f"no example is called {name}{did_you_mean(name, names)} (examples: {', '.join(names)})")
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def example_inputs(name: str) -> dict[str, str]:
+    """The text of each file that an example reads (target curves, ...), by its path as the example names it.
+
+    Raises ConfigError as `example_text`.
+    """
+    data = read_text(example_text(name), name).data
+    named = sorted({file_of(value) for _, value in file_values(data)})
+    return {file: _folder().joinpath(*file.split("/")).read_text(encoding="utf-8") for file in named}
 
 
 def _folder() -> Traversable:

@@ -53,6 +53,24 @@ def test_init_writes_once(tmp_path: Path) -> None:
     assert init(tmp_path / "new" / "c.yaml", "nn_logo").exists()
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_comes_with_its_inputs(tmp_path: Path, name: str) -> None:
+    load(init(tmp_path / "new" / "mine.yaml", name))
+
+
+def test_init_leaves_other_inputs_alone(tmp_path: Path) -> None:
+    init(tmp_path, "argon_rdf")
+    curve = tmp_path / "data" / "argon_rdf.csv"
+    assert curve.read_bytes() == (CONFIGS / "data" / "argon_rdf.csv").read_bytes()
+    assert init(tmp_path / "again.yaml", "argon_rdf").exists()
+    curve.write_text("r,g\n0,1\n1,1\n")
+    with pytest.raises(ConfigError, match="not this example's"):
+        init(tmp_path / "third.yaml", "argon_rdf")
+    assert not (tmp_path / "third.yaml").exists()
+    init(tmp_path / "third.yaml", "argon_rdf", overwrite=True)
+    assert curve.read_bytes() == (CONFIGS / "data" / "argon_rdf.csv").read_bytes()
+
+
 def test_init_refuses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean lj_fluid"):
         init(tmp_path, "lj_fluit")
