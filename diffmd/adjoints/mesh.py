@@ -1,7 +1,7 @@
 """Replicas over the devices of one kind: each device runs its equal share of them, and none waits for another.
 
-No number passes between devices but what the host looks at after a segment (the worst of the reports), and the sums
-over replicas at the end.
+No number passes between devices but the random keys before a segment, what the host looks at after it (the worst of
+the reports, the norms), and the sums over replicas at the end.
 """
 
 from __future__ import annotations
