@@ -32,6 +32,8 @@ from diffmd.spec import METHODS, Spec
 from diffmd.system import Values
 
 _TIME_STEP = "dynamics.equilibration.integrator.dt"
+_OF_THE_MACHINE = {"method", "batch", "memory"}
+"""Options that say how a method computes, not what: each method has its own."""
 
 
 def starting_parameters(experiment: Experiment, learned: Mapping[str, np.ndarray] | None) -> dict[str, Array]:
@@ -149,16 +151,41 @@ def method_spec(config: Config, method: str | None) -> MethodSpec:
     assert isinstance(configured, MethodSpec)
     if method is None or method.replace("_", "-") == vars(configured)["method"].replace("_", "-"):
         return configured
-    kinds = {name.replace("_", "-"): spec for name, spec in METHODS.members.items()}
-    chosen = kinds.get(method.replace("_", "-"))
-    if chosen is None:
-        raise ConfigError(f"--method {method}: there are {', '.join(sorted(kinds))}")
-    shared = (configured.model_fields_set & set(chosen.model_fields)) - {"method", "batch", "memory"}
+    chosen = _kind(method)
+    shared = (configured.model_fields_set & set(chosen.model_fields)) - _OF_THE_MACHINE
     spec = chosen(**{name: vars(configured)[name] for name in shared})
     assert isinstance(spec, MethodSpec)
     for problem in method_problems(config, spec):
         raise ConfigError(f"--method {method}: {problem.message}", problem.path)
     return spec
+
+
+def left_out(config: Config, method: str | None) -> list[str]:
+    """A warning for each option of the config's gradient method that the one named instead does not have."""
+    configured = config.gradient
+    if method is None or method.replace("_", "-") == vars(configured)["method"].replace("_", "-"):
+        return []
+    known = set(_kind(method).model_fields)
+    return [
+        f"--method {method} has no {name}; gradient.{name} is left out"
+        for name in changed_options(configured)
+        if name not in known
+    ]
+
+
+def changed_options(spec: Spec) -> list[str]:
+    """The options of a `gradient` section that are not their defaults and change what is computed."""
+    fields = type(spec).model_fields
+    return [n for n, field in fields.items() if n not in _OF_THE_MACHINE and vars(spec)[n] != field.default]
+
+
+def _kind(method: str) -> type[Spec]:
+    """The section of a method by its name. Raises ConfigError where there is none."""
+    kinds = {name.replace("_", "-"): spec for name, spec in METHODS.members.items()}
+    chosen = kinds.get(method.replace("_", "-"))
+    if chosen is None:
+        raise ConfigError(f"--method {method}: there are {', '.join(sorted(kinds))}")
+    return chosen
 
 
 def replicas_in(spec: Spec) -> int | None:

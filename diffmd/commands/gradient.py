@@ -12,6 +12,7 @@ from diffmd.commands.experiment import (
     adjoint_of,
     copied,
     differentiated,
+    left_out,
     made_ready,
     method_spec,
     replicas_in,
@@ -36,7 +37,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         if session.done is not None:
             return session.done
         require_loss(session.config)
-        for warning in warnings(session.config):
+        for warning in [*warnings(session.config), *left_out(session.config, method)]:
             session.reporter.warning(warning)
         spec = method_spec(session.config, method)
         experiment = build(session.loaded_config, allow_python=request.allow_python)

@@ -91,3 +91,30 @@ def test_from_python_nothing_of_jax_is_changed(reverse: tuple[Path, dict], tmp_p
     assert diffmd.gradient(config, output=tmp_path / "run") == wanted
     assert dict(jax.config.values) == before
     assert not jax.config.jax_enable_x64
+
+
+class Enough(Exception):
+    """What was to be seen has been seen."""
+
+
+@pytest.mark.parametrize(
+    ("section", "method", "lost"),
+    [
+        ({"method": "reverse", "clip": 0.001, "truncate": 2}, "forward", ["clip"]),
+        ({"method": "reverse", "replicas": 3, "average": "observable"}, "implicit", ["replicas", "average"]),
+        ({"method": "reverse", "clip": 0.001}, "reverse", []),
+        ({"method": "reverse", "clip": None, "average": "loss", "memory": 1000}, "finite_difference", []),
+    ],
+)
+def test_options_that_another_method_lacks_are_left_out_with_a_warning(
+    section: dict, method: str, lost: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def stop(*given: object, **named: object) -> None:
+        raise Enough
+
+    monkeypatch.setattr("diffmd.commands.gradient.method_spec", stop)
+    listener = Listener()
+    with pytest.raises(Enough):
+        gradient(request(written(tmp_path, changed(MOLECULE, gradient=section)), tmp_path / "run"), listener, method)
+    wanted = [f"--method {method} has no {name}; gradient.{name} is left out" for name in lost]
+    assert [text for text in listener.warned if "left out" in text] == wanted
