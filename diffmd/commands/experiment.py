@@ -26,6 +26,7 @@ from diffmd.dynamics.march import NonFiniteError
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 from diffmd.io import checkpoint
 from diffmd.objective import P, Ready
+from diffmd.observables.reference import of_the_start
 from diffmd.parameters import check_shapes
 from diffmd.simulation import Recorder, equilibrate, explain
 from diffmd.spec import METHODS, Spec
@@ -66,6 +67,8 @@ def made_ready(
     together = replicas_of(replicas)
     for one in experiment.systems:
         held = one.drawn(0) if replicas is None else spread_values([one.drawn(number) for number in range(replicas)])
+        if replicas is not None:
+            _check_references(one, held)
         names = {f"{one.name}/{key}": key for key in DRAWN}
         if one.equilibration is not None and set(names) <= set(arrays):
             held = {**held, **{key: jnp.asarray(arrays[name]) for name, key in names.items()}}
@@ -124,6 +127,20 @@ def _check_differ(one: BuiltSystem, held: Values) -> None:
             "draw velocities (maxwell_boltzmann) or positions (random), or use a langevin integrator",
             "gradient.replicas",
         )
+
+
+def _check_references(one: BuiltSystem, drawn: Values) -> None:
+    """Raises ConfigError where the loss compares with the start, which is another one for each replica."""
+    x = drawn["system.positions"]
+    if np.array_equal(x, np.broadcast_to(x[0], x.shape)):
+        return
+    for number, term in enumerate(one.effective.loss):
+        for below in of_the_start(term.observable):
+            raise ConfigError(
+                "kind: start is the start of the first replica alone, and each draws positions of its own; give a "
+                "reference of kind inline or file, or starting positions that are not random",
+                f"{one.effective.loss_path}.{number}.observable.{below}",
+            )
 
 
 def copied(ready: Ready) -> Ready:

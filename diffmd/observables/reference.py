@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -73,3 +74,12 @@ def reference_positions(
     counts = f"{size}" if size == len(selected) else f"{size}, or those of the {len(selected)} selected"
     message = f"has positions of {len(values)} atoms; the system has {counts}"
     raise ConfigError(message, context.path("reference.values"))
+
+
+def of_the_start(section: Spec) -> Iterator[str]:
+    """Where an observable's section, or one within it, compares with the start."""
+    for name, value in section:
+        if isinstance(value, StartReference):
+            yield name
+        elif isinstance(value, Spec):
+            yield from (f"{name}.{below}" for below in of_the_start(value))

@@ -115,6 +115,25 @@ def test_conformations_are_drawn_anew():
     assert dataclasses.is_dataclass(case)
 
 
+@pytest.mark.parametrize(
+    "observable",
+    [
+        {"kind": "rmsd"},
+        {"kind": "drmsd"},
+        {"kind": "native_contacts", "cutoff": 1.05, "factor": 1.0, "width": 0.1, "separation": 0},
+    ],
+)
+def test_a_reference_to_the_start_is_refused_where_starts_differ(observable):
+    loss = [{"observable": {**observable, "reference": {"kind": "start"}}, "compare": "none"}]
+    same_place = ready(changed(NOISY, loss=loss))
+    made_ready(same_place.experiment, same_place.p, SilentReporter(), None, COUNT)
+    drawn = {"kind": "random", "min_distance": 0.6}
+    elsewhere = ready(changed(NOISY, loss=loss, system__positions=drawn, system__box=[2.2] * 3))
+    with pytest.raises(ConfigError, match=r"loss\.0\.observable\.reference: kind: start .* kind inline or file"):
+        made_ready(elsewhere.experiment, elsewhere.p, SilentReporter(), None, COUNT)
+    made_ready(elsewhere.experiment, elsewhere.p, SilentReporter())
+
+
 def test_replicas_are_equilibrated_as_if_each_were_alone(double):
     experiment = ready(changed(NOISY, dynamics__equilibration={"steps": 20})).experiment
     (one,) = experiment.systems
