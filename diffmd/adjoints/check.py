@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from diffmd.adjoints.balance import balanced
 from diffmd.adjoints.base import Adjoint, P, Progress, Ready, Say
 from diffmd.adjoints.finite_difference import Difference, FiniteDifference
 from diffmd.adjoints.forward import Forward
@@ -83,6 +84,8 @@ def check(
     relative: float | None,
     say: Say,
     progress: Progress,
+    *,
+    balance: bool = False,
 ) -> list[Row]:
     """Rows of one objective: every parameter (or directions in it) by every method.
 
@@ -90,10 +93,13 @@ def check(
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
         methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``.
         relative: relative tolerance; None: the precision's.
+        balance: whether the terms of the loss are first given weights with which none is lost in another's.
     """
     names, tangents = directions(p)
     if not names:
         return []
+    if balance:
+        objective = balanced(objective, ready(), p, tangents, say, progress)
     dtype = jnp.result_type(next(iter(p.values())))
     tolerance = Tolerance.of(dtype, relative)
     derivatives: dict[str, Float[np.ndarray, "rows"]] = {}

@@ -1,7 +1,7 @@
 """The observables of gradcheck's built-in set, each in every reduction over time.
 
-A case is two or three observables of like size: all their reductions are terms of one loss, weighted so that none of
-their derivatives is lost in another's. Observables of a series take no reduction and share a case.
+A case is some observables: all their reductions are terms of one loss, which the check weights so that none of their
+derivatives is lost in another's. Observables of a series take no reduction and share a case.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _FRAMES: Data = {"from": 2, "to": 12, "every": 2}
 _REDUCTIONS: Mapping[str, Data] = {
     "mean": {"compare": "none"},
     "none": {"compare": "squared", "target": 0.4},
-    "variance": {"compare": "none", "weight": 30.0},
+    "variance": {"compare": "none"},
     "max": {"compare": "none"},
-    "correlation": {"compare": "none", "lags": 2, "weight": 30.0},
+    "correlation": {"compare": "none", "lags": 2},
 }
 
 _REFERENCE: Data = {
@@ -37,7 +37,11 @@ FLUID: Sequence[Sequence[Data]] = (
         {"kind": "rdf", "types": ["A", "B"], "range": [0.8, 1.9], "bins": 8, "width": 0.1},
         {"kind": "coordination", "types": ["A", "B"], "distance": 1.4, "width": 0.1},
     ),
-    ({"kind": "stress_tensor"}, {"kind": "density", "of": "mass"}),
+    (
+        {"kind": "stress_tensor"},
+        {"kind": "density", "of": "mass"},
+        {"kind": "density_fluctuation", "cells": [2, 2, 2], "softness": 0.2},
+    ),
     ({"kind": "structure_factor", "range": [1.4, 4.0], "bins": 4}, {"kind": "tetrahedral_order", "types": ["A"]}),
     (
         {"kind": "steinhardt", "l": 6, "neighbors": _NEAR},
@@ -50,7 +54,6 @@ FLUID_SERIES: Sequence[Data] = (
     {"kind": "msd", "lags": 4},
     {"kind": "diffusion_green_kubo", "lags": 4},
     {"kind": "diffusion_einstein", "from": 2, "to": 4},
-    {"kind": "density_fluctuation", "cells": [2, 2, 2], "softness": 0.2},
     {"kind": "heat_capacity", "temperature": 0.7, "per_atom": True},
     {"kind": "compressibility", "cells": [2, 2, 2], "softness": 0.2},
     {"kind": "binder_cumulant", "observable": {"kind": "temperature"}},
@@ -82,6 +85,7 @@ MOLECULES: Sequence[Sequence[Data]] = (
         {"kind": "straightness", "centers": [[0, 1], [2, 5], [4, 3]], "measure": "cosine"},
         {"kind": "nematic_order", "axes": [[0, 2], [3, 5], [1, 4]]},
     ),
+    ({"kind": "frequencies", "modes": [8, 9, 10, 11]},),
 )
 MOLECULES_SERIES: Sequence[Data] = ({"kind": "rmsf", "atoms": [0, 1, 2, 3]},)
 

@@ -112,6 +112,9 @@ def _case(session: Session, name: str, loaded: LoadedConfig, methods: Sequence[s
         check_stop(session.reporter)
 
     try:
-        return check(name, experiment.objective, fresh, p, methods, memory, rtol, quiet.message, progress)
+        balance = session.loaded is None
+        return check(
+            name, experiment.objective, fresh, p, methods, memory, rtol, quiet.message, progress, balance=balance
+        )
     except NonFiniteError as failure:
         raise explained(experiment, ready, p, failure) from failure
