@@ -6,7 +6,7 @@ from pathlib import Path
 
 from diffmd.config.examples import example_inputs, example_text
 from diffmd.errors import ConfigError
-from diffmd.io.files import output_errors, write_new
+from diffmd.io.files import holds, write_new
 
 DEFAULT = "lj_fluid"
 
@@ -26,7 +26,7 @@ def init(destination: Path, example: str | None = None, overwrite: bool = False)
     file = destination / f"{name}.yaml" if destination.is_dir() else destination
     inputs = {file.parent / named: content for named, content in example_inputs(name).items()}
     for one, content in inputs.items():
-        if not overwrite and one.exists() and not _holds(one, content):
+        if not overwrite and one.exists() and not holds(one, content):
             raise ConfigError(
                 f"{one} is there already, and is not this example's; choose another folder, or --overwrite it"
             )
@@ -35,8 +35,3 @@ def init(destination: Path, example: str | None = None, overwrite: bool = False)
     for one, content in inputs.items():
         write_new(one, content, overwrite=overwrite)
     return file
-
-
-def _holds(file: Path, content: str) -> bool:
-    with output_errors(file, "read"):
-        return file.is_file() and file.read_bytes() == content.encode()

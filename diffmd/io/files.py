@@ -159,6 +159,12 @@ def write_new(path: Path, text: str, *, overwrite: bool) -> bool:
     return True
 
 
+def holds(path: Path, text: str) -> bool:
+    """Whether `path` is a file with just this text. Raises OutputError where it cannot be read."""
+    with output_errors(path, "read"):
+        return path.is_file() and path.read_bytes() == text.encode()
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `plain(value)` as an indented JSON file in one step. Raises OutputError."""
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
