@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from diffmd.adjoints.method import Measured, Setting
 from diffmd.errors import ConfigError
-from diffmd.observables.base import SeriesObservable
+from diffmd.observables.base import Observable, SeriesObservable
+from diffmd.observables.pressure import Pressure, StressTensor
+from diffmd.observables.python_function import PythonObservable
 from diffmd.parameters import selects
 
 _START = "an average over the ensemble does not depend on where it started"
@@ -18,7 +20,16 @@ _WHAT_FOR = {
     "dynamics.integrator.dt": _MOMENTUM,
     "dynamics.integrator.friction": _MOMENTUM,
 }
-"""Parameters that change no average over configurations, and why."""
+"""Parameters that change no average over configurations, and why. Masses change none of their weights, but averages of
+what is weighted with masses, such as a radius of gyration."""
+
+_TEMPERATURE = "give it a temperature, in place of that of the velocities"
+_MADE_CONFIGURATIONAL: Mapping[type[Observable], str] = {
+    PythonObservable: "write configurational: true if the function does not",
+    Pressure: _TEMPERATURE,
+    StressTensor: _TEMPERATURE,
+}
+"""Observables that look at positions alone where their section says so."""
 
 AVERAGED = ("mean", "none", "variance")
 """Reductions that frames can be weighted in."""
@@ -49,6 +60,13 @@ def refusals(setting: Setting) -> Iterator[ConfigError]:
             "langevin alone",
             f"{setting.dynamics_path}.thermostat",
         )
+    if setting.each_epoch:
+        yield ConfigError(
+            "method: reweight goes on from the frames that it has sampled, and not from where an equilibration ends: "
+            "this would only take time; leave it out, and leave out the first frames of each sampling "
+            "(frames: {from: ...})",
+            f"{setting.dynamics_path}.equilibration.each_epoch",
+        )
     for term in setting.terms:
         yield from _of_term(term)
 
@@ -56,15 +74,15 @@ def refusals(setting: Setting) -> Iterator[ConfigError]:
 def _of_term(term: Measured) -> Iterator[ConfigError]:
     if isinstance(term.observable, SeriesObservable):
         yield ConfigError(
-            "follows the system in time, and method: reweight averages over configurations, each by itself; "
-            "use method: reverse",
+            "is made of the whole series, and method: reweight averages over configurations, each by itself; take an "
+            "observable of one configuration (reduce: variance for its fluctuations), or method: reverse",
             f"{term.path}.observable",
         )
         return
     if not term.observable.configurational:
         yield ConfigError(
-            "looks at velocities or the time, and method: reweight averages over configurations; take an observable "
-            "of positions, or method: reverse",
+            "looks at velocities or the time, and method: reweight averages over configurations; "
+            f"{made_configurational(term.observable)}, or use method: reverse",
             f"{term.path}.observable",
         )
     if term.reduce not in AVERAGED:
@@ -78,15 +96,18 @@ def _of_term(term: Measured) -> Iterator[ConfigError]:
         )
 
 
+def made_configurational(observable: Observable) -> str:
+    """How to have an observable of positions in place of one that looks at velocities or the time, in a clause."""
+    return _MADE_CONFIGURATIONAL.get(type(observable), "take an observable of positions")
+
+
 def still(paths: Sequence[str]) -> Iterator[ConfigError]:
     """The parameters that change no average over configurations."""
     for path in paths:
         # Without the system that they belong to.
         names = path.split(".")
         locals_ = [path, ".".join(names[2:]) or "*"] if fnmatch.fnmatchcase("systems", names[0]) else [path]
-        numbers = sorted({"0", *(name for name in names if name.isdigit())})
-        reasons = _WHAT_FOR | {f"system.atoms.{number}.mass": _MOMENTUM for number in numbers}
-        for key, reason in reasons.items():
+        for key, reason in _WHAT_FOR.items():
             if any(selects(local, key) for local in locals_):
                 yield ConfigError(
                     f"{path} selects {key}, and {reason}: leave it out, or use method: reverse", "parameters"

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, merged, run_steps
+from diffmd.adjoints.equilibrium import made_configurational
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.stationary import NotHeld, Point, Saddle, Surface, polished, solved
 from diffmd.dynamics.march import ListControl
@@ -222,7 +223,11 @@ class ImplicitSpec(MethodSpec):
                         term.path,
                     )
                 elif not term.observable.configurational:
-                    yield ConfigError("a minimised structure is at rest: it has no velocities to measure", term.path)
+                    yield ConfigError(
+                        "a minimised structure is at rest, and this looks at velocities or the time; "
+                        f"{made_configurational(term.observable)}",
+                        term.path,
+                    )
             names = _of_no_account(setting)
             for path in setting.parameters:
                 try:

@@ -41,6 +41,7 @@ class Setting:
         parameters: paths as `parameters` has them, with globs.
         system_path: of this system in the config.
         precision: ``double`` or ``single``.
+        each_epoch: whether `train` equilibrates anew in each epoch.
     """
 
     dynamics_path: str
@@ -53,6 +54,7 @@ class Setting:
     parameters: tuple[str, ...]
     system_path: str = "system"
     precision: str = "double"
+    each_epoch: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from diffmd.commands.gradcheck import gradcheck
 from diffmd.commands.gradient import gradient
 from diffmd.commands.scan import scan
 from diffmd.commands.train import train
+from diffmd.config.loading import load_data
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 
 R0, K, T = "potentials.bond.r0", "potentials.bond.k", "dynamics.integrator.temperature"
@@ -120,6 +121,20 @@ class TestFormula:
                 + 0.1 * denergy[path]
             )
             assert float(found.gradients[path]) == pytest.approx(expected, rel=1e-9), path
+
+    def test_masses_move_what_is_weighted_with_them(self):
+        atoms = [{"type": "A", "count": 1, "mass": 1.0}, {"type": "B", "count": 1, "mass": 3.0}]
+        loss = [{"observable": {"kind": "radius_of_gyration"}, "compare": "none", "frames": FRAMES}]
+        masses = ["system.atoms.0.mass", "system.atoms.1.mass"]
+        case = ready(changed(SPRING, system__atoms=atoms, loss=loss, parameters=masses, dynamics__steps=200))
+        adjoint = method(case, blocks=2)
+        found = adjoint.gradient(case.ready, case.p, nothing, nothing)
+        # R_g = r sqrt(m M) / (m + M), and the masses leave the distribution of r as it is.
+        mean = distances(adjoint).mean()
+        assert found.loss == pytest.approx(mean * np.sqrt(3) / 4, rel=1e-12)
+        for path, (m, other) in zip(masses, [(1.0, 3.0), (3.0, 1.0)], strict=True):
+            slope = mean * np.sqrt(m * other) / (m + other) * (0.5 / m - 1 / (m + other))
+            assert float(found.gradients[path]) == pytest.approx(slope, rel=1e-9)
 
     def test_systems_that_share_parameters_add_up(self):
         own = {key: SPRING[key] for key in ("system", "dynamics")}
@@ -461,14 +476,29 @@ VERLET = {"kind": "velocity_verlet", "dt": 0.01}
         ),
         ({"dynamics__integrator__friction": 0.0}, "dynamics.integrator.friction", "without friction"),
         ({"dynamics__integrator__temperature": 0.0}, "dynamics.integrator.temperature", "no ensemble"),
-        ({"loss__0__observable": {"kind": "temperature"}}, "loss.0.observable", "velocities or the time"),
-        ({"loss__0__observable": {"kind": "msd"}}, "loss.0.observable", "follows the system in time"),
+        ({"loss__0__observable": {"kind": "temperature"}}, "loss.0.observable", "take an observable of positions, or"),
+        (
+            {"loss__0__observable": {"kind": "python", "function": "some.where:else"}},
+            "loss.0.observable",
+            "write configurational: true if the function does not, or use method: reverse",
+        ),
+        (
+            {"loss__0__observable": {"kind": "pressure"}, "system__box": [3.0] * 3},
+            "loss.0.observable",
+            "velocities or the time, .*; give it a temperature, in place of that of the velocities, or",
+        ),
+        ({"loss__0__observable": {"kind": "msd"}}, "loss.0.observable", "is made of the whole series, and"),
+        ({"loss__0__observable": {"kind": "heat_capacity"}}, "loss.0.observable", "reduce: variance"),
         ({"loss__0__reduce": "max"}, "loss.0.reduce", "max is no average over the ensemble"),
         ({"loss__0__reduce": "correlation"}, "loss.0.reduce", "correlation is no average"),
         ({"loss__0__frames": "end"}, "loss.0.frames", "averages over many frames"),
         ({"parameters": ["system.positions[0:1]"]}, "parameters", "does not depend on where it started"),
         ({"parameters": ["system.*"]}, "parameters", "does not depend on where it started"),
-        ({"parameters": ["system.atoms.0.mass"]}, "parameters", "system.atoms.0.mass, and configurations are"),
+        (
+            {"dynamics__equilibration": {"steps": 10, "each_epoch": True}},
+            "dynamics.equilibration.each_epoch",
+            "goes on from the frames that it has sampled",
+        ),
         ({"parameters": ["dynamics.integrator.dt"]}, "parameters", "selects dynamics.integrator.dt"),
         ({"parameters": ["dynamics.integrator"]}, "parameters", "selects dynamics.integrator.friction"),
     ],
@@ -479,6 +509,14 @@ def test_what_has_no_such_average_is_refused(changes: dict[str, Any], path: str,
     with pytest.raises(ConfigError, match=words) as refused:
         ready(changed(config, **changes))
     assert path in str(refused.value)
+
+
+def test_equilibration_anew_is_refused_in_a_system_of_its_own():
+    own = {key: SPRING[key] for key in ("system", "dynamics")}
+    anew = changed(own, dynamics__equilibration={"steps": 10, "each_epoch": True})
+    config = {key: value for key, value in SPRING.items() if key not in own}
+    with pytest.raises(ConfigError, match=r"systems\.b\.dynamics\.equilibration\.each_epoch: method: reweight goes on"):
+        load_data({**config, "systems": {"a": own, "b": anew}, "parameters": [R0]})
 
 
 def test_the_command_line_refuses_alike(tmp_path: Path):

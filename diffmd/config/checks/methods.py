@@ -58,6 +58,7 @@ def _setting(one: EffectiveSystem, made: Interactions, parameters: tuple[str, ..
         parameters,
         one.system_path,
         precision,
+        dynamics.equilibration is not None and dynamics.equilibration.each_epoch,
     )
 
 
