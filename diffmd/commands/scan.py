@@ -19,6 +19,8 @@ from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
+from diffmd.config.checks.temperatures import temperature_problems
+from diffmd.config.effective import effective_systems
 from diffmd.config.limits import limit_of
 from diffmd.config.schema import Config
 from diffmd.errors import ConfigError, NumericalError
@@ -71,6 +73,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         if session.done is not None:
             return session.done
         _require(session.config, grid)
+        _require_moving(session.config, grid)
         for warning in warnings(session.config):
             session.reporter.warning(warning)
         experiment = build(session.loaded_config, allow_python=request.allow_python, extra=(grid.path,))
@@ -116,6 +119,12 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
 def _require(config: Config, grid: Grid) -> None:
     entry = [grid.path] if not config.parameters else list(config.parameters)
     require_loss(config.model_copy(update={"parameters": entry}))
+
+
+def _require_moving(config: Config, grid: Grid) -> None:
+    """Raises ConfigError where a scan over a temperature leaves one in the loss behind."""
+    for problem in temperature_problems(config, effective_systems(config), [grid.path]):
+        raise problem
 
 
 def _check_values(grid: Grid, data: Mapping[str, Any], dimensions: int, over: str) -> None:

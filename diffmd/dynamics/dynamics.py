@@ -120,6 +120,11 @@ class Dynamics:
         """T = 2 E_kin / (n_f k_B)."""
         return jnp.sum(masses[:, None] * velocities**2) / (self.degrees_of_freedom * self.system.units.boltzmann)
 
+    def held_temperature(self, values: Values) -> Float[Array, ""] | None:
+        """The temperature of the integrator's heat bath, or else of the thermostat; None where neither has one."""
+        held = {**self.numbers(values, "thermostat"), **self.numbers(values, "integrator")}
+        return held.get("temperature")
+
     def start(self, values: Values, neighbors: Neighbors, box: Box, step: Array) -> State:
         """The state at the values' positions and velocities."""
         x = values["system.positions"]
@@ -139,4 +144,5 @@ class Dynamics:
             virial=lambda: self.forcefield.virial(values, state.positions, state.box, neighbors),
             hessian=lambda: self.forcefield.hessian(values, state.positions, state.box, neighbors),
             degrees_of_freedom=self.degrees_of_freedom,
+            held_temperature=self.held_temperature(values),
         )

@@ -27,6 +27,7 @@ class Frame:
         hessian: computes d2U/dx dx when called, rows and columns by atom, then axis. It takes memory and time of 3N
             forces.
         degrees_of_freedom: n_f in T = 2 E_kin / (n_f k_B).
+        held_temperature: the temperature that the integrator or thermostat holds; None where neither does.
     """
 
     positions: Float[Array, "atoms 3"]
@@ -39,3 +40,4 @@ class Frame:
     virial: Callable[[], Float[Array, "3 3"]]
     hessian: Callable[[], Float[Array, "n3 n3"]]
     degrees_of_freedom: int
+    held_temperature: Float[Array, ""] | None = None

@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from pydantic import Field
 
 from diffmd.box import volume
 from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, ObservableContext, SeriesObservable
 from diffmd.observables.cells import CELLS, SOFTNESS, Cells, Counts
 from diffmd.observables.energies import kinetic_energy, temperature
+from diffmd.observables.given_temperature import Given, Temperature, given_temperature
 from diffmd.observables.selection import take
 from diffmd.spec import OBSERVABLES, Spec, quantity
 
-Temperature = Annotated[float, Field(gt=0)]
-TEMPERATURE = quantity(None, doc="T; null: the mean of 2 E_kin / (n_f k_B) over the frames.", unit="temperature")
+TEMPERATURE = quantity(
+    None,
+    doc="T: a number; dynamics: that of the integrator or thermostat, also where it is learned; null: the mean of "
+    "2 E_kin / (n_f k_B) over the frames.",
+    unit="temperature",
+)
 
 
-def _kept_temperature(frame: Frame, given: float | None, boltzmann: float) -> Float[Array, ""]:
+def _kept_temperature(frame: Frame, given: Temperature | None, boltzmann: float) -> Float[Array, ""]:
     """The temperature given, or the frame's."""
-    return temperature(frame, boltzmann) if given is None else jnp.full((), given, frame.positions.dtype)
+    return temperature(frame, boltzmann) if given is None else given_temperature(given, frame)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +44,14 @@ class HeatCapacity(SeriesObservable):
 
     Attributes:
         boltzmann: k_B.
-        temperature: T; None: the mean over the frames.
+        temperature: T, or that of the dynamics; None: the mean over the frames.
         share: factor: 1, or one over the number of atoms.
 
     Source: M. P. Allen and D. J. Tildesley, Computer Simulation of Liquids, 2nd ed. (2017), equation 2.79.
     """
 
     boltzmann: float
-    temperature: float | None
+    temperature: Temperature | None
     share: float
 
     def measure(self, frame: Frame) -> dict[str, Array]:
@@ -80,7 +84,7 @@ class NumberCompressibility(SeriesObservable):
         selected: the atoms, all of one kind or of a mixture of constant composition.
         cells: the parts of the box.
         boltzmann: k_B.
-        temperature: T; None: the mean over the frames.
+        temperature: T, or that of the dynamics; None: the mean over the frames.
 
     Source: J. L. Lebowitz and J. K. Percus, Phys. Rev. 122, 1675 (1961); M. Rovere, D. W. Heermann and K. Binder,
         J. Phys.: Condens. Matter 2, 7009 (1990).
@@ -89,7 +93,7 @@ class NumberCompressibility(SeriesObservable):
     selected: Int[np.ndarray, "selected"]
     cells: Cells
     boltzmann: float
-    temperature: float | None
+    temperature: Temperature | None
 
     def measure(self, frame: Frame) -> dict[str, Array]:
         """The numbers in the cells, the volume and the temperature."""
@@ -112,13 +116,13 @@ class VolumeCompressibility(SeriesObservable):
 
     Attributes:
         boltzmann: k_B.
-        temperature: T; None: the mean over the frames.
+        temperature: T, or that of the dynamics; None: the mean over the frames.
 
     Source: M. P. Allen and D. J. Tildesley, Computer Simulation of Liquids, 2nd ed. (2017), equation 2.88.
     """
 
     boltzmann: float
-    temperature: float | None
+    temperature: Temperature | None
 
     def measure(self, frame: Frame) -> dict[str, Array]:
         """The volume and the temperature."""
@@ -138,7 +142,7 @@ class HeatCapacitySpec(Spec):
     """C_V = var(E) / (k_B T^2) over the frames of a canonical run [energy/temperature]."""
 
     kind: Literal["heat_capacity"] = "heat_capacity"
-    temperature: Temperature | None = TEMPERATURE
+    temperature: Given = TEMPERATURE
     per_atom: bool = quantity(False, doc="Whether it is divided by the number of atoms.")
 
     def build(self, context: ObservableContext) -> SeriesObservable:
@@ -160,7 +164,7 @@ class CompressibilitySpec(Spec):
         doc="number: from the variance of the number of atoms in the cells of the box, relative to an ideal gas's; "
         "volume: var(V) / (k_B T <V>), which is zero at constant volume.",
     )
-    temperature: Temperature | None = TEMPERATURE
+    temperature: Given = TEMPERATURE
     cells: Counts = CELLS
     softness: float = SOFTNESS
 

@@ -98,6 +98,14 @@ def test_what_cannot_be_scanned_is_refused(path: str, whole: tuple[Path, dict], 
         scan(request(whole[0], tmp_path / "run"), Listener(), f"{path}=0.1:0.2:2")
 
 
+def test_a_temperature_that_would_not_follow_is_refused(tmp_path: Path):
+    held = "dynamics.thermostat={kind: rescale, temperature: 1.0}"
+    left = "loss.0={observable: {kind: heat_capacity, temperature: 1.0}, frames: all, compare: none}"
+    with pytest.raises(ConfigError, match="observable.temperature: stays 1 while dynamics.ther"):
+        at = request(written(tmp_path, BOND), tmp_path / "run", held, left)
+        scan(at, Listener(), "dynamics.thermostat.temperature=1:2:2")
+
+
 @pytest.mark.slow
 def test_the_signs_of_the_angle(tmp_path: Path):
     over = "potentials.angle.theta0=3deg:180deg:60"

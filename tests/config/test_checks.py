@@ -14,6 +14,10 @@ from diffmd.errors import ConfigError
 
 Minimal = Callable[..., LoadedConfig]
 SLANTED = "system.box=[[4, 0, 0], [3, 4, 0], [0, 0, 4]]"
+OBSERVABLE = "loss.0.observable"
+PRESSURE = "loss.0.observable={kind: pressure, temperature: 0.1}"
+MOVING = "loss.0.observable={kind: pressure, temperature: dynamics}"
+LANGEVIN = "dynamics.integrator={kind: langevin, dt: 0.01, friction: 1.0, temperature: 0.1}"
 LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
 
 
@@ -107,6 +111,35 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
             "train.clip",
             "lbfgs",
         ),
+        ([PRESSURE, "parameters=[dynamics.thermostat.temperature]"], f"{OBSERVABLE}.temperature", "stays 0.1 while"),
+        ([PRESSURE, "parameters=['dynamics.*.temperature']"], f"{OBSERVABLE}.temperature", "temperature: dynamics"),
+        (
+            [PRESSURE, LANGEVIN, "parameters=[dynamics.integrator]"],
+            f"{OBSERVABLE}.temperature",
+            "integrator.temperature",
+        ),
+        (
+            [PRESSURE, "parameters=[{path: potentials.lj.epsilon, tie: [dynamics.thermostat.temperature]}]"],
+            f"{OBSERVABLE}.temperature",
+            "stays 0.1 while",
+        ),
+        (
+            [
+                "loss.0={observable: {kind: binder_cumulant, observable: {kind: pressure, temperature: 0.1}}, "
+                "frames: all, target: 1.0}",
+                "parameters=[dynamics.thermostat.temperature]",
+            ],
+            f"{OBSERVABLE}.observable.temperature",
+            "stays 0.1 while",
+        ),
+        ([MOVING, "dynamics.thermostat=null"], f"{OBSERVABLE}.temperature", "hold no temperature"),
+        ([MOVING, LANGEVIN], f"{OBSERVABLE}.temperature", "the dynamics hold two"),
+        (
+            ["output.observables.p={kind: pressure, temperature: dynamics}", "dynamics.thermostat=null"],
+            "output.observables.p.temperature",
+            "hold no temperature",
+        ),
+        (["loss.0.observable={kind: pressure, temperature: bath}"], f"{OBSERVABLE}.temperature", "write"),
     ],
 )
 def test_refused(said: Said, overrides: list[str], path: str, words: str) -> None:
@@ -132,6 +165,8 @@ def test_refused(said: Said, overrides: list[str], path: str, words: str) -> Non
         ["parameters=[potentials.lj.sigma, system.box, system.atoms.*.mass, dynamics.thermostat.temperature]"],
         ["parameters=['system.positions[0:5]', 'system.velocities[0:2, 1]']"],
         ["parameters=[potentials.bond]"],
+        [MOVING, "parameters=[dynamics.thermostat.temperature]"],
+        [PRESSURE, "parameters=[dynamics.thermostat.tau]"],
         ["parameters=[{path: potentials.bond.k, tie: [potentials.lj.epsilon], transform: positive}]"],
         ["dynamics.equilibration={steps: 5, integrator: {kind: langevin, dt: 0.01, friction: 1, temperature: 1}}"],
     ],
@@ -162,6 +197,16 @@ def test_a_bare_cutoff_warns(minimal: Minimal) -> None:
     (text,) = warnings(minimal("potentials.lj.cutoff=1.5").config)
     assert text.startswith("potentials.lj.cutoff: the force jumps")
     assert warnings(minimal().config) == []
+
+
+def test_a_temperature_beside_that_of_the_dynamics_warns(minimal: Minimal) -> None:
+    (text,) = warnings(minimal("loss.0.observable={kind: heat_capacity, temperature: 0.2}", "loss.0.frames=all").config)
+    assert text.startswith("loss.0.observable.temperature: is 0.2, and dynamics.thermostat.temperature is 0.1")
+    for same in (PRESSURE, MOVING):
+        assert warnings(minimal(same).config) == []
+    assert (
+        warnings(minimal("loss.0.observable={kind: pressure, temperature: 3}", "dynamics.thermostat=null").config) == []
+    )
 
 
 def test_what_a_gradient_needs(minimal: Minimal) -> None:

@@ -37,6 +37,42 @@ def test_an_ideal_gas(make, frame, precision):
         assert observable.configurational == ("temperature" in section or section["kind"] == "density")
 
 
+def test_the_temperature_of_the_dynamics_is_differentiated(double):
+    """dP/dT of a configuration is N k_B / V, and d sigma_aa / dT its negative, whichever part holds the temperature."""
+    bath = {"kind": "langevin", "dt": 0.01, "friction": 1.0, "temperature": 1.5}
+    verlet = {"kind": "velocity_verlet", "dt": 0.01}
+    rescale = {"kind": "rescale", "temperature": 1.5}
+    sections = (
+        ({"kind": "pressure", "temperature": "dynamics"}, 2 / 27),
+        ({"kind": "stress_tensor", "temperature": "dynamics"}, -2 / 27 * np.eye(3)),
+        ({"kind": "heat_capacity", "temperature": "dynamics"}, 1.0),
+    )
+    for part, dynamics in (
+        ("integrator", {"integrator": bath}),
+        ("thermostat", {"integrator": verlet, "thermostat": rescale}),
+    ):
+        problem = (one := experiment(
+            {"box": [3.0] * 3, "atoms": [{"type": "A", "count": 2, "mass": 1.0}],
+             "positions": {"kind": "inline", "values": [[0, 0, 0], [1.1, 0, 0]]}},
+            {"bond": {"kind": "harmonic_bond", "bonds": [[0, 1]], "r0": 1.0, "k": 2.0}},
+            dynamics,
+            loss=[{"observable": section, "frames": "all", "compare": "none"} for section, _ in sections],
+        ).systems[0]).problem  # fmt: skip
+        base = dict(one.values)
+        x, box, none = base["system.positions"], problem.box(base), np.zeros((0, 2), int)
+        near = build(plan("all_pairs", np.asarray(x), box, None, 0.0, none), x, box, none)
+        state = problem.dynamics.start(base, near, box, jnp.asarray(0))
+        path = f"dynamics.{part}.temperature"
+
+        def measured(t, problem=problem, base=base, near=near, state=state, path=path):
+            frame = problem.dynamics.frame(base | {path: t}, state, near)
+            pressure, stress, kept = (term.observable.measure(frame) for term in problem.terms)
+            return pressure, stress, kept["temperature"]
+
+        for found, (_, expected) in zip(jax.jacfwd(measured)(base[path]), sections, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+
+
 def test_the_virial_enters_with_its_sign(make, frame, double):
     w = np.array([[1.0, 2, 3], [2, 5, 6], [3, 6, 9]])
     pushed = frame(np.zeros((2, 3)), BOX, virial=lambda: jnp.asarray(w))

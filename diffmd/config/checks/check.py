@@ -12,6 +12,7 @@ from diffmd.config.checks.losses import loss_problems, series_problems
 from diffmd.config.checks.memory import memory_problems
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.checks.parameters import parameter_problems, train_problems
+from diffmd.config.checks.temperatures import temperature_problems, temperature_warnings
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.files import file_of, file_values
 from diffmd.config.schema import Config
@@ -48,6 +49,7 @@ def problems(config: Config, folder: Path, *, loss: bool = True) -> Iterator[Con
         if loss:
             yield from loss_problems(one, folder)
             yield from series_problems(one, found.observables)
+    yield from temperature_problems(config, systems)
     yield from train_problems(config)
     if len(interactions) == len(systems):
         yield from parameter_problems(config, systems, interactions)
@@ -93,3 +95,4 @@ def _warnings(one: EffectiveSystem, config: Config) -> Iterator[str]:
             f"{path}.cutoff: the force jumps at the cutoff, so a trajectory that crosses it has no derivative there; "
             "use {kind: shifted_force, ...} or {kind: switch, ...}"
         )
+    yield from temperature_warnings(one)
