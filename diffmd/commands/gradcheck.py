@@ -9,7 +9,15 @@ from pathlib import Path
 from diffmd.adjoints.check import Row, check
 from diffmd.adjoints.methods import MethodSpec, ReverseSpec
 from diffmd.commands.builtin_cases import CASES
-from diffmd.commands.experiment import check_stop, copied, explained, made_ready, resources, starting_parameters
+from diffmd.commands.experiment import (
+    changed_options,
+    check_stop,
+    copied,
+    explained,
+    made_ready,
+    resources,
+    starting_parameters,
+)
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
@@ -18,6 +26,7 @@ from diffmd.config.build import build
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.loading import LoadedConfig, load_data
+from diffmd.config.schema import Config
 from diffmd.dynamics.march import NonFiniteError
 from diffmd.errors import ConfigError
 from diffmd.io.results import write_gradcheck
@@ -27,6 +36,8 @@ from diffmd.spec import METHODS as KINDS
 
 METHODS = ("reverse", "forward", "reversible", "implicit")
 """What can be checked, where it fits the config; finite differences are the judge."""
+_OF_ANOTHER = ("truncate", "clip", "replicas")
+"""Options that change what a gradient is of."""
 
 
 def gradcheck(
@@ -42,7 +53,7 @@ def gradcheck(
             return session.done
         if session.loaded is not None:
             require_loss(session.config)
-            for warning in warnings(session.config):
+            for warning in [*warnings(session.config), *_left_out(session.config)]:
                 session.reporter.warning(warning)
             cases: Mapping[str, LoadedConfig] = {Path(str(request.config)).stem: session.loaded}
         else:
@@ -80,6 +91,15 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
         if method not in METHODS:
             raise ConfigError(f"--method {method}: there are {', '.join(METHODS)}")
     return tuple(dict.fromkeys(methods))
+
+
+def _left_out(config: Config) -> list[str]:
+    """A warning for each option of the config's gradient that makes it another than that of one run."""
+    return [
+        f"gradcheck is about the exact gradient of one run; gradient.{name} is left out"
+        for name in changed_options(config.gradient)
+        if name in _OF_ANOTHER
+    ]
 
 
 def _fitting(loaded: LoadedConfig, asked: Sequence[str], own: bool) -> tuple[str, ...]:

@@ -46,9 +46,14 @@ def test_a_config_that_agrees(tmp_path: Path):
 
 
 def test_one_method_and_a_tolerance(tmp_path: Path):
-    config = written(tmp_path, BOND)
-    result = gradcheck(request(config, tmp_path / "run"), Listener(), ("forward",), 1e-3)
+    cut = {"method": "reverse", "truncate": 3, "replicas": 2, "memory": 10**9}
+    config, listener = written(tmp_path, changed(BOND, gradient=cut)), Listener()
+    result = gradcheck(request(config, tmp_path / "run"), listener, ("forward",), 1e-3)
     assert {row["method"] for row in result.answer["rows"]} == {"forward"}
+    assert [text.partition("; ")[2] for text in listener.warned] == [
+        "gradient.truncate is left out",
+        "gradient.replicas is left out",
+    ]
     with pytest.raises(ConfigError, match="relative tolerance is more than 0"):
         gradcheck(request(config, tmp_path / "other"), Listener(), (), -1.0)
     with pytest.raises(ConfigError, match="what the others are checked against"):
