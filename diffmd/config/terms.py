@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffmd.box import Box
+from diffmd.box import Box, BoxShape
 from diffmd.config.curves import read_curve
 from diffmd.config.inputs import per_atom, structure
 from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec, TargetStructureSpec
@@ -19,6 +20,9 @@ from diffmd.errors import ConfigError
 from diffmd.losses import ALL, END, Frames, LossTerm, frame_steps
 from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
 from diffmd.units import Units
+
+_ROUNDED = 1e-4
+"""Boxes that differ by less are one box, written with the few digits of a PDB file."""
 
 
 def frames_of(spec: str | FramesSpec) -> Frames:
@@ -67,7 +71,7 @@ def loss_term(
         points = read_curve(folder / Path(spec.target.path).expanduser())
         target, curve = None, (points[:, 0], points[:, 1])
     if isinstance(spec.target, TargetStructureSpec):
-        target = _measured(spec.target, observable, folder, context, masses, f"{name}.target")
+        target = _measured(spec, spec.target, observable, folder, context, masses, f"{name}.target")
     frames = frames_of(spec.frames)
     form = LossTerm(name, observable, frames, spec.reduce, spec.compare, None, spec.weight, spec.lags)
     return LossTerm.create(
@@ -84,7 +88,13 @@ def loss_term(
     )
 
 
+def _box_of(vectors: Float[np.ndarray, "3 3"]) -> Box:
+    shape: BoxShape = "orthorhombic" if np.array_equal(vectors, np.diag(np.diag(vectors))) else "triclinic"
+    return Box(jnp.asarray(vectors, dtype=float), shape)
+
+
 def _measured(
+    term: LossTermSpec,
     spec: TargetStructureSpec,
     observable: Observable | SeriesObservable,
     folder: Path,
@@ -92,10 +102,21 @@ def _measured(
     masses: Float[np.ndarray, "atoms"],
     path: str,
 ) -> np.ndarray:
-    """The observable's value on a reference structure."""
+    """The observable's value on a reference structure: in the file's box where it has one and the system has one."""
     if isinstance(observable, SeriesObservable) or not observable.configurational:
         raise ConfigError("only what depends on positions alone can be measured on a structure", path)
-    positions = reader_of(folder, context.system.units, context.system.size, path)(spec.path, spec.frame)
+    found = structure(folder, spec.path, spec.frame, context.system.units, path)
+    positions = per_atom(found.positions, context.system.size, f"{path}.path")
+    box = Box(jnp.asarray(context.box.vectors, dtype=float), context.box.shape)
+    if box.periodic and found.box is not None:
+        own = _box_of(found.box)
+        if not np.allclose(found.box, box.vectors, rtol=0, atol=_ROUNDED * np.abs(found.box).max()):
+            try:
+                # What fits the system's box, such as the range of an RDF, need not fit the file's.
+                term.observable.build(dataclasses.replace(context, box=own))  # type: ignore[attr-defined]
+            except ConfigError as problem:
+                raise ConfigError(f"in the box of this structure, {problem.message}", f"{path}.path") from problem
+        box = own
 
     def unknown() -> NoReturn:
         raise ConfigError("a structure has positions, but no energies or forces to measure", path)
@@ -106,7 +127,7 @@ def _measured(
         positions=x,
         velocities=jnp.zeros_like(x),
         masses=jnp.asarray(masses, dtype=float),
-        box=Box(jnp.asarray(context.box.vectors, dtype=float), context.box.shape),
+        box=box,
         time=jnp.zeros(()),
         potential_energy=unknown,
         potential_energies=unknown,

@@ -28,7 +28,10 @@ class TargetFileSpec(Spec):
 
 
 class TargetStructureSpec(Spec):
-    """A reference structure: the target is the observable's value on it."""
+    """A reference structure: the target is the observable's value on it.
+
+    In a periodic system it is measured in the file's own box, where it has one.
+    """
 
     kind: Literal["structure"] = "structure"
     path: str = quantity(doc="extxyz, xyz, PDB, GRO or trajectory.h5md file; relative to the config.")

@@ -1,0 +1,66 @@
+"""Targets of a loss: structures in boxes of their own."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from diffmd.config.build import build
+from diffmd.config.loading import load_data
+from diffmd.errors import ConfigError
+
+PAIR: dict[str, Any] = {
+    "system": {
+        "box": [4.0, 4.0, 4.0],
+        "atoms": [{"type": "A", "count": 3, "mass": 1.0}],
+        "positions": {"kind": "inline", "values": [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]},
+    },
+    "potentials": {"bond": {"kind": "harmonic_bond", "bonds": [[0, 1]], "r0": 1.0, "k": 1.0}},
+    "dynamics": {"integrator": {"kind": "velocity_verlet", "dt": 0.01}, "steps": 4},
+}
+ATOMS = "A 0.25 0 0\nA 1.75 0 0\nA 1.75 0.5 0\n"
+DISTANCE = {"kind": "distance", "pairs": [[0, 1]]}
+
+
+def config(observable: dict[str, Any], target: Any, box: Any = (4.0, 4.0, 4.0), **term: Any) -> dict[str, Any]:
+    data = copy.deepcopy(PAIR)
+    data["system"]["box"] = None if box is None else list(box)
+    data["loss"] = [{"observable": observable, "target": target} | term]
+    return data
+
+
+def structure(folder: Path, lattice: str) -> dict[str, str]:
+    (folder / "s.extxyz").write_text(f"3\n{lattice} Properties=species:S:1:pos:R:3\n{ATOMS}")
+    return {"kind": "structure", "path": "s.extxyz"}
+
+
+@pytest.mark.parametrize(
+    ("lattice", "box", "expected"),
+    [
+        ('Lattice="2 0 0 0 2 0 0 0 2"', [4.0, 4.0, 4.0], 0.5),
+        ('Lattice="2 0 0 0.5 2 0 0 0 2"', [4.0, 4.0, 4.0], 0.5),
+        ('Lattice="4 0 0 0 4 0 0 0 4"', [2.0, 2.0, 2.0], 1.5),
+        ('pbc="F F F"', [2.0, 2.0, 2.0], 0.5),
+        ('Lattice="2 0 0 0 2 0 0 0 2"', None, 1.5),
+    ],
+)
+def test_a_structure_is_measured_in_its_own_box(tmp_path: Path, lattice: str, box: Any, expected: float) -> None:
+    """Where it and the system have one; else in the system's."""
+    loaded = load_data(config(DISTANCE, structure(tmp_path, lattice), box), folder=tmp_path)
+    with jax.enable_x64(True):
+        (term,) = build(loaded).systems[0].problem.terms
+    assert float(np.asarray(term.target)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_does_not_fit_the_box_of_a_structure_is_refused(tmp_path: Path) -> None:
+    target = structure(tmp_path, 'Lattice="2 0 0 0 2 0 0 0 2"')
+    loaded = load_data(config({"kind": "rdf", "range": 1.5, "bins": 5}, target), folder=tmp_path)
+    with jax.enable_x64(True), pytest.raises(ConfigError, match="half the smallest width of the box, 1") as refused:
+        build(loaded)
+    assert refused.value.path == "loss.0.target.path"
+    assert refused.value.message.startswith("in the box of this structure, the range ends at 1.5")
