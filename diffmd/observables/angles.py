@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
@@ -114,8 +115,17 @@ class Dihedral(Observable):
         return values if self.each else jnp.mean(values, axis=0)
 
 
+class AngularSpec(Spec, abc.ABC):
+    """An observable that may be of angles, whose targets are angles then."""
+
+    @property
+    @abc.abstractmethod
+    def angular(self) -> bool:
+        """Whether its values are angles [radians]."""
+
+
 @OBSERVABLES.register
-class AngleSpec(Spec):
+class AngleSpec(AngularSpec):
     """Mean over the listed triples of atoms of the angle at the middle one (0 to pi), or of its cosine."""
 
     kind: Literal["angle"] = "angle"
@@ -135,9 +145,14 @@ class AngleSpec(Spec):
         """
         return Angle(listed(self.triples, 3, context, "triples"), self.output == "cosine", self.each)
 
+    @property
+    def angular(self) -> bool:
+        """See `AngularSpec`."""
+        return self.output == "angle"
+
 
 @OBSERVABLES.register
-class DihedralSpec(Spec):
+class DihedralSpec(AngularSpec):
     """Mean over the listed quadruples of the dihedral angle about the middle bond: IUPAC's sign, cis 0, trans pi."""
 
     kind: Literal["dihedral"] = "dihedral"
@@ -161,3 +176,8 @@ class DihedralSpec(Spec):
             ConfigError: for a list that is empty, or names an atom that is not there or one twice in a quadruple.
         """
         return Dihedral(listed(self.quadruples, 4, context, "quadruples"), self.output, self.center, self.each)
+
+    @property
+    def angular(self) -> bool:
+        """See `AngularSpec`."""
+        return self.output == "angle"

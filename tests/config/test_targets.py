@@ -39,6 +39,35 @@ def structure(folder: Path, lattice: str) -> dict[str, str]:
     return {"kind": "structure", "path": "s.extxyz"}
 
 
+ANGLE = {"kind": "angle", "triples": [[0, 1, 2]]}
+DIHEDRAL = {"kind": "dihedral", "quadruples": [[0, 1, 2, 0]]}
+
+
+def test_angles_may_be_written_in_degrees() -> None:
+    for written, read in (("110 deg", np.radians(110)), ("1.9 rad", 1.9), (1.9, 1.9), (["90 deg", 1], [np.pi / 2, 1])):
+        loaded = load_data(config(ANGLE | {"each": True}, written))
+        assert loaded.config.loss[0].target == pytest.approx(read, rel=1e-15)
+        assert load_data(loaded.data).data == loaded.data
+
+
+@pytest.mark.parametrize(
+    ("observable", "target", "term", "said"),
+    [
+        (ANGLE, 110.0, {}, "angles are radians; did you mean 110 deg?"),
+        (ANGLE, [1.0, 110], {"reduce": "max"}, "angles are radians; did you mean 110 deg?"),
+        (ANGLE, "110 grad", {}, "write"),
+        (ANGLE, "3 deg", {"reduce": "variance", "frames": "all"}, "write"),
+        (ANGLE | {"output": "cosine"}, "110 deg", {}, "write"),
+        (DISTANCE, "110 deg", {}, "write"),
+        ({"kind": "angle"}, "110 deg", {}, "observable.triples: is missing"),
+    ],
+)
+def test_what_is_no_angle_is_refused(observable: Any, target: Any, term: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_data(config(observable, target, **term))
+    assert said in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("lattice", "box", "expected"),
     [
