@@ -155,7 +155,7 @@ class _System:
         bare = System(self.atoms.group, self.atoms.types, self.atoms.type_names, none, units)
         made = {path: self._potential(path, spec, bare) for path, spec in effective.potentials.items()}
         if self.atoms.box_shape != "none":
-            check_reach(self.atoms.box_vectors, made)
+            check_reach(effective, self.atoms.box_vectors, made)
         self.potentials = {path.rpartition(".")[2]: potential for path, potential in made.items()}
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
         self.system = dataclasses.replace(bare, excluded=excluded)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -35,6 +36,8 @@ class PairPotential(Potential):
     """Distance beyond which u is exactly zero; None for all distances."""
     truncated: bool
     """Whether u jumps at the cutoff (plain truncation), so that a crossing trajectory is not differentiable."""
+    cutoff_key: ClassVar[str] = "cutoff.distance"
+    """Where the cutoff stands in the potential's section."""
 
     @abc.abstractmethod
     def pair_parameters(self, p: Parameters) -> dict[str, Array]:
@@ -74,6 +77,8 @@ class EnergyPotential(Potential):
     """Any energy of all positions; forces by automatic differentiation."""
 
     cutoff: float | None
+    cutoff_key: ClassVar[str] = "cutoff"
+    """Where the cutoff stands in the potential's section."""
 
     @abc.abstractmethod
     def energy(

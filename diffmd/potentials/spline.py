@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,7 @@ class SplinePair(PairPotential):
     Source: C. de Boor, A Practical Guide to Splines (2001), chapter IX.
     """
 
+    cutoff_key: ClassVar[str] = "cutoff"
     parameters: Mapping[str, np.ndarray]
     cutoff: float
     truncated: bool

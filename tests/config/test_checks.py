@@ -29,6 +29,12 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
             "potentials.lj.cutoff.distance",
             "half the smallest width of the box, 2",
         ),
+        (
+            ["potentials.u={kind: spline_pair, from: 0.3, cutoff: 2.5, knots: 4}"],
+            "potentials.u.cutoff",
+            "2.5 is longer",
+        ),
+        (["potentials.u={kind: python, function: './m.py:f', cutoff: 2.5}"], "potentials.u.cutoff", "2.5 is longer"),
         (["potentials.lj.cutoff={kind: switch, distance: 1.5, from: 1.6}"], "potentials.lj.cutoff", "from"),
         (["potentials.lj.sigma={A: 0.5}"], "potentials.lj.sigma", "no value for type B"),
         (["potentials.lj.sigma.C=0.5"], "potentials.lj.sigma.C", "types: A, B"),

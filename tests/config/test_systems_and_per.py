@@ -72,7 +72,11 @@ def test_a_single_system_has_unprefixed_paths(minimal: Minimal) -> None:
             "systems.dense.potentials.lj",
             "rename",
         ),
-        ("systems.dense.system.box=[4, 4, 4]", "potentials.lj.cutoff.distance", "half the smallest width"),
+        (
+            "systems.dense.system.box=[4, 4, 4]",
+            "potentials.lj.cutoff.distance",
+            "width of systems.dense.system.box, 2;",
+        ),
         ("systems.dense.potentials.bond.bonds=[[0, 50]]", "systems.dense.potentials.bond.bonds.0", "0 to 49"),
         ("dynamics=null", "systems.dilute.dynamics", "is missing"),
         ("systems.dilute.system.atoms.0.mass=0", "systems.dilute.system.atoms.0.mass", "more than 0"),

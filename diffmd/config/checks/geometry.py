@@ -119,9 +119,9 @@ def known_box(one: EffectiveSystem) -> Float[np.ndarray, "3 3"] | None:
     return None
 
 
-def check_reach(vectors: Float[np.ndarray, "3 3"], potentials: Mapping[str, Potential]) -> None:
-    """Raises ConfigError if a potential (by its path) reaches over half the smallest width of the box."""
-    for problem in _reaches(vectors, potentials):
+def check_reach(one: EffectiveSystem, vectors: Float[np.ndarray, "3 3"], potentials: Mapping[str, Potential]) -> None:
+    """Raises ConfigError if a potential (by its path) reaches over half the smallest width of the system's box."""
+    for problem in _reaches(one, vectors, potentials):
         raise problem
 
 
@@ -129,16 +129,21 @@ def reach_problems(one: EffectiveSystem, potentials: Mapping[str, Potential]) ->
     """Cutoffs too long for the box."""
     vectors = known_box(one)
     if vectors is not None:
-        yield from _reaches(vectors, potentials)
+        yield from _reaches(one, vectors, potentials)
 
 
-def _reaches(vectors: Float[np.ndarray, "3 3"], potentials: Mapping[str, Potential]) -> Iterator[ConfigError]:
+def _reaches(
+    one: EffectiveSystem, vectors: Float[np.ndarray, "3 3"], potentials: Mapping[str, Potential]
+) -> Iterator[ConfigError]:
     half = float(widths(vectors).min()) / 2
+    # A potential that several systems share may be too long for one of them.
+    box = "the box" if one.system_path == "system" else f"{one.system_path}.box"
     for path, potential in potentials.items():
-        cutoff = potential.cutoff if isinstance(potential, (PairPotential, EnergyPotential)) else None
-        if cutoff is not None and cutoff > half * (1 + TOLERANCE):
+        if not isinstance(potential, (PairPotential, EnergyPotential)) or potential.cutoff is None:
+            continue
+        if potential.cutoff > half * (1 + TOLERANCE):
             yield ConfigError(
-                f"{cutoff:g} is longer than half the smallest width of the box, {half:.6g}; "
+                f"{potential.cutoff:g} is longer than half the smallest width of {box}, {half:.6g}; "
                 "shorten it or enlarge the box",
-                f"{path}.cutoff.distance",
+                f"{path}.{potential.cutoff_key}",
             )
