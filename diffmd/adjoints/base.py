@@ -90,11 +90,16 @@ class Stored:
         bytes: of states, residuals, frames.
         repeats: how often the whole run is repeated because not everything can be kept.
         kept: what it is, in a word or two.
+        scales: whether its cost grows with the steps, so that short runs tell that of a long one.
+        in_a_row: whether many short programs follow each other at once: on a CPU one begins before the buffers of the
+            one before it have been given back.
     """
 
     bytes: float
     repeats: int = 0
     kept: str = ""
+    scales: bool = True
+    in_a_row: bool = False
 
 
 class Adjoint(abc.ABC):
@@ -115,6 +120,13 @@ class Adjoint(abc.ABC):
     def stored(self, ready: Ready, p: P) -> Stored:
         """What `gradient` will keep; nothing is run for it but a first state."""
         return Stored(0.0)
+
+    def planned(self, ready: Ready, p: P) -> int | None:
+        """Bytes of the largest buffers of the programs that `gradient` will run, as XLA plans them: compiled, not run.
+
+        None where those of a shorter run are as large (see `temporary`).
+        """
+        return None
 
     def temporary(self) -> int:
         """Bytes of the largest buffers of the programs that have run, as XLA planned them."""

@@ -23,13 +23,15 @@ class Layout:
         longest: steps of a segment.
         stored: whether residuals are kept from the run, so that nothing is repeated.
         group: segments between two states that are kept through the run.
-        predicted: bytes that this keeps.
+        predicted: bytes that this takes: what is kept, and the residuals of a segment that is run again.
+        kept: bytes kept between segments.
     """
 
     longest: int
     stored: bool
     group: int
     predicted: float
+    kept: float
 
     @property
     def name(self) -> str:
@@ -45,10 +47,16 @@ def layout(steps: int, state: float, residual: float, usual: int, memory: float)
     """
     whole = steps * residual
     if whole <= memory:
-        return Layout(usual, True, 1, whole)
+        return Layout(usual, True, 1, whole, whole)
+
+    def again(length: int, group: int) -> Layout:
+        # A group of one segment needs no states but its start.
+        kept = steps / (length * group) * state + (group * state if group > 1 else 0)
+        return Layout(length, False, group, kept + length * residual, kept)
+
     lengths = [length for length in _LENGTHS if length <= max(usual, 1)] or [1]
-    roots = [Layout(n, False, 1, steps / n * state + n * residual) for n in lengths]
-    groups = [Layout(n, False, g, steps / (n * g) * state + g * state + n * residual) for n in lengths for g in _GROUPS]
+    roots = [again(length, 1) for length in lengths]
+    groups = [again(length, group) for length in lengths for group in _GROUPS]
     fitting = [one for one in roots if one.predicted <= memory] or [one for one in groups if one.predicted <= memory]
     if fitting:
         return max(fitting, key=lambda one: (one.longest, -one.group))

@@ -24,9 +24,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, merged, run_steps
+from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, Stored, merged, run_steps
 from diffmd.adjoints.equilibrium import made_configurational
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
+from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.stationary import NotHeld, Point, Saddle, Surface, polished, solved
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, segments
@@ -40,6 +41,9 @@ from diffmd.parameters import Parameters, Request
 from diffmd.simulation import Recorder
 from diffmd.spec import METHODS, quantity
 from diffmd.system import State, Values
+
+_VECTORS = 16
+"""Structures that a linear solve holds: its own vectors, and the free motions with their images."""
 
 
 class Implicit(Adjoint):
@@ -66,6 +70,23 @@ class Implicit(Adjoint):
     def steps(self, p: P) -> int:
         """One run."""
         return run_steps(self._problems)
+
+    def stored(self, ready: Ready, p: P) -> Stored:
+        """The vectors of a linear solve. How many products with H it takes is known at the minimum alone."""
+        largest = max(problem.dynamics.system.size for problem in self._problems)
+        size = float(_VECTORS * 3 * largest * np.dtype(float).itemsize)
+        return Stored(size, 0, "vectors of a solve", scales=False, in_a_row=True)
+
+    def planned(self, ready: Ready, p: P) -> int | None:
+        """See `Adjoint`: of what is compiled at the minimum."""
+        return max(
+            self._programs[one.name].planned(p, ready.values[one.name], ready.controls[one.name].plan)
+            for one in self._problems
+        )
+
+    def temporary(self) -> int:
+        """See `Adjoint`."""
+        return max(programs.temporary() for programs in self._programs.values())
 
     def _one(self, problem: Problem, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         base, control = ready.values[problem.name], ready.controls[problem.name]
@@ -116,11 +137,26 @@ class _Programs:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._looks: dict[NeighborPlan, Any] = {}
-        self.held = jax.jit(problem.held)
-        self.loss = jax.jit(self._loss)
-        self.shift = jax.jit(jax.grad(self._work))
-        self._product = jax.jit(self._times)
+        self._cache = ProgramCache()
+        self.held = self._cache.once("held", problem.held)
+        self.loss = self._cache.once("loss", self._loss)
+        self.shift = self._cache.once("shift", jax.grad(self._work))
+        self._product = self._cache.once("product", self._times)
+
+    def planned(self, p: P, base: Values, plan: NeighborPlan) -> int:
+        """Bytes of the largest program's buffers, were it run."""
+        x, look = base["system.positions"], self._look(plan)
+        (forces, neighbors), _ = look.outputs(x, p, base)
+        return max(
+            look.planned(x, p, base),
+            self._product.planned(x, p, base, neighbors, forces),
+            self.loss.planned(x, p, x, base, neighbors),
+            self.shift.planned(p, x, base, neighbors, forces),
+        )
+
+    def temporary(self) -> int:
+        """Bytes of the largest program's buffers."""
+        return self._cache.temporary()
 
     def surface(self, p: P, base: Values, control: ListControl) -> Surface:
         """The forces, and the products of H with a vector, at any structure."""
@@ -145,9 +181,7 @@ class _Programs:
             # Whether the box has room for the cutoff was asked when the run began.
             return (self._forces(x, p, base, neighbors), neighbors), Opening(neighbors.needed, jnp.asarray(jnp.inf))
 
-        if plan not in self._looks:
-            self._looks[plan] = jax.jit(look)
-        return self._looks[plan]
+        return self._cache.once(("look", plan), look)
 
     def _forces(self, x: Array, p: P, base: Values, neighbors: Neighbors) -> Array:
         values = self._problem.values(p, base)

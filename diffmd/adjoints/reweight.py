@@ -61,6 +61,8 @@ _NEIGHBORS = 128
 _MOST = 64
 """Frames of a chunk."""
 _TINY = 1e-300
+_COPIES = 3
+"""Of all frames of a system, beside the ensemble itself, at the peak."""
 _CORRELATED = 0.5
 """Correlation of neighbouring blocks past which their spread is no measure of the noise."""
 
@@ -129,12 +131,12 @@ class Reweight(Adjoint):
         return run_steps(self._problems)
 
     def stored(self, ready: Ready, p: P) -> Stored:
-        """The frames of every system."""
-        frames = sum(
+        """The frames of every system, and copies of one's: as they were sampled, and as they are looked at."""
+        frames = [
             len(average.sampler.steps) * ready.values[name]["system.positions"].nbytes
             for name, average in self._averages.items()
-        )
-        return Stored(float(frames), 0, "sampled frames")
+        ]
+        return Stored(float(sum(frames) + _COPIES * max(frames)), 0, "sampled frames")
 
     def temporary(self) -> int:
         """See `Adjoint`."""
