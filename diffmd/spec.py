@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar, Union
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+FUNCTION = r"^([^:]*\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*$"
+"""A function of the user's: ``./mine.py:function`` or ``package.module:function``."""
 
 
 class Spec(BaseModel):

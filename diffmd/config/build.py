@@ -226,7 +226,7 @@ class _System:
             seed=seed_of(self.loaded.config.seed, path),
             folder=str(self.loaded.folder),
             read_weights=lambda file: read_weights(self._file(file)),
-            load_function=self._function(f"{path}.function"),
+            load_function=lambda reference: self._function(reference, f"{path}.function"),
             read_curve=lambda file: read_curve(self._file(file)),
         )
         built: Potential = spec.build(context)
@@ -235,8 +235,8 @@ class _System:
     def _file(self, path: str) -> Path:
         return self.loaded.folder / Path(path).expanduser()
 
-    def _function(self, path: str) -> Callable[[str], Callable[..., Any]]:
-        return lambda reference: load_function(reference, self.loaded.folder, path, self._allow_python)
+    def _function(self, reference: str, path: str) -> Callable[..., Any]:
+        return load_function(reference, self.loaded.folder, path, self._allow_python)
 
     def _values(self) -> dict[str, jax.Array]:
         """Every differentiable number, in the precision in force."""
@@ -278,8 +278,8 @@ class _System:
             box,
             path,
             self.atoms.positions,
-            reader_of(self.loaded.folder, system.units, system.size, f"{path}.reference"),
-            self._function(f"{path}.function"),
+            reader_of(self.loaded.folder, system.units, system.size),
+            self._function,
             tuple(self.potentials),
         )
 

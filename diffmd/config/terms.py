@@ -32,10 +32,10 @@ def frames_of(spec: str | FramesSpec) -> Frames:
     return ALL if spec == "all" else END
 
 
-def reader_of(folder: Path, units: Units, size: int, path: str) -> Callable[[str, int], Float[np.ndarray, "atoms 3"]]:
+def reader_of(folder: Path, units: Units, size: int) -> Callable[[str, int, str], Float[np.ndarray, "atoms 3"]]:
     """Reads the positions of a frame of a structure file, of as many atoms as the system has."""
 
-    def read(file: str, frame: int) -> Float[np.ndarray, "atoms 3"]:
+    def read(file: str, frame: int, path: str) -> Float[np.ndarray, "atoms 3"]:
         found = structure(folder, file, frame, units, path)
         return per_atom(found.positions, size, f"{path}.path")
 

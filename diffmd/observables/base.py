@@ -59,12 +59,12 @@ class SeriesObservable(abc.ABC):
         return 2
 
 
-def _no_structure(path: str, frame: int) -> Float[np.ndarray, "atoms 3"]:
-    raise ConfigError(f"structures cannot be read here ({path})")
+def _no_structure(file: str, frame: int, path: str) -> Float[np.ndarray, "atoms 3"]:
+    raise ConfigError(f"structures cannot be read here ({file})", path)
 
 
-def _no_function(reference: str) -> Callable[..., Any]:
-    raise ConfigError(f"Python functions are not allowed here ({reference})")
+def _no_function(reference: str, path: str) -> Callable[..., Any]:
+    raise ConfigError(f"Python functions are not allowed here ({reference})", path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +76,10 @@ class ObservableContext:
         box: the box at the start.
         name: the observable's path in the config (``loss.0.observable``), for errors.
         start: starting positions; None where a config is checked and nothing is drawn or read yet.
-        read_structure: (path as the config has it, frame) -> positions of a structure file. Where a config is
-            checked without reading it gives zeros.
-        load_function: ``./mine.py:function`` or ``package.module:function`` -> the function.
+        read_structure: (file as the config has it, frame, path in the config of the section that names them, for
+            errors) -> positions of a structure file. Where a config is checked without reading it gives zeros.
+        load_function: (``./mine.py:function`` or ``package.module:function``, path in the config where it stands, for
+            errors) -> the function.
         potentials: names of the system's potentials.
     """
 
@@ -86,8 +87,8 @@ class ObservableContext:
     box: Box
     name: str
     start: Float[np.ndarray, "atoms 3"] | None = None
-    read_structure: Callable[[str, int], Float[np.ndarray, "atoms 3"]] = _no_structure
-    load_function: Callable[[str], Callable[..., Any]] = _no_function
+    read_structure: Callable[[str, int, str], Float[np.ndarray, "atoms 3"]] = _no_structure
+    load_function: Callable[[str, str], Callable[..., Any]] = _no_function
     potentials: tuple[str, ...] = ()
 
     def path(self, below: str) -> str:

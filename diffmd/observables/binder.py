@@ -63,14 +63,7 @@ class BinderCumulantSpec(Spec):
             ConfigError: for an order parameter that is of a series of frames, or that refuses itself.
         """
         inner = dataclasses.replace(context, name=context.path("observable"))
-        try:
-            parameter = self.observable.build(inner)
-        except ConfigError as problem:
-            # What reads files and loads functions knows the outer observable's place alone.
-            path = problem.path or inner.name
-            if not path.startswith(inner.name):
-                path = inner.name + path.removeprefix(context.name)
-            raise ConfigError(problem.message, path) from problem
+        parameter = self.observable.build(inner)
         if not isinstance(parameter, Observable):
             raise ConfigError("is of a whole series of frames; an order parameter is of one", inner.name)
         return BinderCumulant(parameter, self.centered)

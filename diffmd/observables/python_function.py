@@ -13,7 +13,7 @@ from pydantic import Field
 
 from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, Observable, ObservableContext, SeriesObservable
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import FUNCTION, OBSERVABLES, Spec, quantity
 
 Numbers = Mapping[str, float | list[float]]
 
@@ -117,7 +117,7 @@ class PythonObservableSpec(Spec):
     """
 
     kind: Literal["python"] = "python"
-    function: Annotated[str, Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")] = quantity(
+    function: Annotated[str, Field(pattern=FUNCTION)] = quantity(
         doc="./mine.py:observable (a file beside the config) or package.module:function."
     )
     parameters: dict[str, float | list[float]] = Field(
@@ -137,8 +137,8 @@ class PythonObservableSpec(Spec):
         Raises:
             ConfigError: as `context.load_function` does; for a series of which nothing is kept.
         """
-        called = context.load_function(self.function)
         types, path = context.system.types, context.path("function")
+        called = context.load_function(self.function, path)
         function = _Function(called, types, self.parameters, self.function, path)
         if not self.series:
             return PythonObservable(function, self.configurational)

@@ -65,7 +65,8 @@ def reference_positions(
         every = np.zeros((size, 3)) if context.start is None else np.asarray(context.start, dtype=float)
         return every[selected]
     if isinstance(reference, FileReference):
-        return np.asarray(context.read_structure(reference.path, reference.frame), dtype=float)[selected]
+        where = context.path("reference")
+        return np.asarray(context.read_structure(reference.path, reference.frame, where), dtype=float)[selected]
     values = np.asarray(reference.values, dtype=float)
     if len(values) == size:
         return values[selected]

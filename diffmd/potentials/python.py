@@ -14,7 +14,7 @@ from pydantic import Field
 from diffmd.box import Box
 from diffmd.errors import ConfigError
 from diffmd.potentials.base import BuildContext, EnergyPotential, Parameters, Potential
-from diffmd.spec import POTENTIALS, Spec, quantity
+from diffmd.spec import FUNCTION, POTENTIALS, Spec, quantity
 
 PREFIX = "parameters."
 
@@ -55,7 +55,7 @@ class PythonSpec(Spec):
     """The user's own energy: a JAX function energy(positions, box, neighbors, types, parameters) -> scalar."""
 
     kind: Literal["python"] = "python"
-    function: Annotated[str, Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")] = quantity(
+    function: Annotated[str, Field(pattern=FUNCTION)] = quantity(
         doc="./mine.py:energy (a file beside the config) or package.module:function."
     )
     cutoff: Annotated[float, Field(gt=0)] | None = quantity(

@@ -27,10 +27,10 @@ def path_length(frames, types, parameters):
 
 def test_of_a_frame(make, frame, precision):
     asked = []
-    observable = make(SECTION, "AB", np.eye(3) * 4, load_function=lambda name: asked.append(name) or spread)
+    observable = make(SECTION, "AB", np.eye(3) * 4, load_function=lambda name, path: asked.append(name) or spread)
     assert asked == ["./mine.py:spread"]
     assert not observable.configurational
-    assert make(SECTION | {"configurational": True}, "AB", load_function=lambda name: spread).configurational
+    assert make(SECTION | {"configurational": True}, "AB", load_function=lambda name, path: spread).configurational
     x = np.array([[0.0, 1, 2], [2, 1, 0]])
     measure = lambda x: observable.measure(frame(x, np.eye(3) * 4))  # noqa: E731
     value = measure(x)
@@ -44,14 +44,14 @@ def test_of_a_frame(make, frame, precision):
 def test_of_the_series(make, rows, series, precision):
     x = np.random.default_rng(0).normal(size=(5, 2, 3))
     section = SECTION | {"series": True}
-    observable = make(section | {"keep": ["positions", "time"]}, "AB", load_function=lambda name: path_length)
+    observable = make(section | {"keep": ["positions", "time"]}, "AB", load_function=lambda name, path: path_length)
     kept = rows(observable, x, dt=0.5)
     assert set(kept) == {"positions", "time"}
     value = observable.over(kept)
     assert value.dtype == precision
     assert float(value) == pytest.approx(np.linalg.norm(np.diff(x, axis=0), axis=-1).sum() / 2, rel=1e-5)
     everything = ["positions", "velocities", "masses", "box", "time", "potential_energy", "virial"]
-    all_kept = rows(make(section | {"keep": everything}, "AB", load_function=lambda name: path_length), x)
+    all_kept = rows(make(section | {"keep": everything}, "AB", load_function=lambda name, path: path_length), x)
     assert {name: value.shape for name, value in all_kept.items()} == {
         "positions": (5, 2, 3), "velocities": (5, 2, 3), "masses": (5, 2), "box": (5, 3, 3), "time": (5,),
         "potential_energy": (5,), "virial": (5, 3, 3),
@@ -64,7 +64,7 @@ def test_of_the_series(make, rows, series, precision):
     ids=str,
 )
 def test_what_is_no_measurement_is_refused(make, frame, returned, said):
-    observable = make(SECTION, "AA", load_function=lambda name: lambda *arguments: returned)
+    observable = make(SECTION, "AA", load_function=lambda name, path: lambda *arguments: returned)
     with pytest.raises(ConfigError) as error:
         observable.measure(frame(np.zeros((2, 3))))
     assert error.value.path == "loss.0.observable.function"
@@ -75,7 +75,7 @@ def test_refused(make):
     with pytest.raises(ConfigError, match="not allowed"):
         make(SECTION, "AA")
     with pytest.raises(ConfigError, match="the list is empty") as error:
-        make(SECTION | {"series": True, "keep": []}, "AA", load_function=lambda name: spread)
+        make(SECTION | {"series": True, "keep": []}, "AA", load_function=lambda name, path: spread)
     assert error.value.path == "loss.0.observable.keep"
 
 
@@ -93,6 +93,15 @@ def memory(frames, types, parameters):
 def broken(frame, types, parameters):
     return frame.nothing
 """
+
+
+def test_a_file_is_named_with_its_ending():
+    data = config({"function": "./mine:rise"})
+    data["potentials"] = {"own": {"kind": "python", "function": "./mine:rise"}}
+    with pytest.raises(ConfigError) as refused:
+        load_data(data)
+    for path, name in (("loss.0.observable", "observable"), ("potentials.own", "energy")):
+        assert f"{path}.function: is './mine:rise'; write ./mine.py:{name} (a file beside" in str(refused.value)
 
 
 @pytest.fixture
@@ -151,3 +160,8 @@ def test_what_it_raises_is_said_where_it_stands(folder, double):
     with pytest.raises(ConfigError) as error:
         ready(data).loss()
     assert "broken failed in line 13: AttributeError" in str(error.value)
+    inner = {"kind": "python", "function": f"{folder}/mine.py:broken"}
+    data["loss"][0]["observable"] = {"kind": "binder_cumulant", "observable": inner}
+    with pytest.raises(ConfigError) as error:
+        ready(data).loss()
+    assert error.value.path == "loss.0.observable.observable.function"

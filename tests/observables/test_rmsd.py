@@ -100,7 +100,7 @@ def test_the_rotation_and_its_derivative(double):
 def test_references(make, frame, double):
     x, y = structure(0), structure(1)
     expected = rmsd(x[[2, 5, 3]], y[[2, 5, 3]], superposition=True)
-    read = {("native.pdb", 4): y}
+    read = {("native.pdb", 4, "loss.0.observable.reference"): y}
     references = [
         {"kind": "start"},
         {"kind": "file", "path": "native.pdb", "frame": 4},
@@ -126,7 +126,7 @@ def test_a_torn_molecule_is_made_whole(make, frame, double):
 @pytest.mark.parametrize("reference", [{"kind": "start"}, {"kind": "file", "path": "x.pdb"}], ids=["start", "file"])
 def test_a_check_without_files_refuses_nothing(make, kind, reference):
     extra = {"cutoff": 0.5, "width": 0.1} if kind == "native_contacts" else {}
-    make({"kind": kind, "reference": reference, **extra}, "A" * N, read_structure=lambda path, frame: np.zeros((N, 3)))
+    make({"kind": kind, "reference": reference, **extra}, "A" * N, read_structure=lambda *which: np.zeros((N, 3)))
 
 
 def distances(x):

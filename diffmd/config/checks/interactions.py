@@ -32,7 +32,7 @@ def _curve(path: str) -> np.ndarray:
     raise _NotRead(path)
 
 
-def _function(reference: str) -> Callable[..., Any]:
+def _function(*named: str) -> Callable[..., Any]:
     return _never
 
 
@@ -136,7 +136,7 @@ def observable_context(path: str, one: EffectiveSystem, system: System) -> obser
         _box(one),
         path,
         None,
-        lambda file, frame: np.zeros((system.size, 3)),
+        lambda file, frame, path: np.zeros((system.size, 3)),
         _function,
         tuple(name.rpartition(".")[2] for name in one.potentials),
     )
