@@ -16,9 +16,21 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, basis, flat_size, run_steps, unflatten
+from diffmd.adjoints.base import (
+    Adjoint,
+    Gradient,
+    Health,
+    Progress,
+    Say,
+    Stored,
+    basis,
+    flat_size,
+    run_steps,
+    unflatten,
+)
 from diffmd.adjoints.evaluate import Evaluator
-from diffmd.adjoints.flow import Average, Replicas
+from diffmd.adjoints.flow import Average, Replicas, flow_of
+from diffmd.adjoints.footprint import in_a_row, state_bytes
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, replicas_of
 from diffmd.objective import Objective, P, Ready
@@ -57,6 +69,7 @@ class FiniteDifference(Adjoint):
     def __init__(self, objective: Objective, step: float | None, batch: int, replicas: Replicas | None = None) -> None:
         self._problems = objective.with_mode("forward").problems
         self._evaluator = Evaluator(Objective(self._problems, objective.parameters), replicas)
+        self._replicas = replicas
         self._step = step
         self._batch = max(2, batch)
 
@@ -72,6 +85,16 @@ class FiniteDifference(Adjoint):
         """The run itself, and displaced ones by the batch."""
         displaced = 2 * flat_size(p) * (1 if self._step is not None else len(_sweep(p)))
         return (1 + -(-displaced // self._batch)) * run_steps(self._problems)
+
+    def stored(self, ready: Ready, p: P) -> Stored:
+        """A state before and after a segment, of every displaced run of a batch."""
+        found, many = [0], False
+        for problem in self._problems:
+            flow = flow_of(problem, self._replicas)
+            base, control = ready.values[problem.name], ready.controls[problem.name]
+            found.append(self._batch * 2 * state_bytes(flow, p, base, control))
+            many = many or in_a_row(problem, problem.longest(control.plan))
+        return Stored(float(max(found)), 0, f"{self._batch} runs at once", in_a_row=many)
 
     def temporary(self) -> int:
         """See `Adjoint`."""

@@ -19,12 +19,14 @@ from diffmd.adjoints.base import (
     Measurements,
     Progress,
     Say,
+    Stored,
     basis,
     flat_size,
     run_steps,
     unflatten,
 )
 from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
+from diffmd.adjoints.footprint import state_bytes
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
@@ -113,6 +115,15 @@ class Forward(Adjoint):
         terms = [float(t) for part in parts for t in np.asarray(part[1])]
         shares = np.sum([np.asarray(part[2]) for part in parts], axis=0)
         return _Pushed(loss, terms, shares, worst([part[3] for part in parts]))
+
+    def stored(self, ready: Ready, p: P) -> Stored:
+        """A state before and after a segment, with all tangents, of the problem that takes most."""
+        batch = min(flat_size(p), self._size(p))
+        found = [0]
+        for flow in self._flows:
+            base, control = ready.values[flow.problem.name], ready.controls[flow.problem.name]
+            found.append((1 + batch) * 2 * state_bytes(flow, p, base, control))
+        return Stored(float(max(found)), 0, f"{batch} tangent{'s' if batch > 1 else ''} at once", in_a_row=True)
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""

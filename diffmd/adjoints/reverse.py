@@ -31,6 +31,7 @@ from diffmd.adjoints.base import (
 )
 from diffmd.adjoints.checkpoints import Layout, layout
 from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
+from diffmd.adjoints.footprint import in_a_row
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
@@ -95,18 +96,48 @@ class Reverse(Adjoint):
         return 2 * run_steps(self._problems)
 
     def stored(self, ready: Ready, p: P) -> Stored:
-        """States and residuals of the problem that takes most."""
-        found = []
+        """States and residuals of the problem that takes most. Residuals of segments that are run again are buffers of
+        the program that does it."""
+        found, many = [], False
         for flow in self._flows.values():
-            problem, q = flow.problem, flow.spread(p)
+            base, control = flow.placed(ready.values[flow.problem.name]), ready.controls[flow.problem.name]
+            point = self._opened(flow, ready, p)
+            chosen = self.layout(flow, control, flow.spread(p), base, ready.key, point)
+            found.append((chosen.kept, chosen))
+            many = many or in_a_row(flow.problem, chosen.longest)
+        most, chosen = max(found, key=lambda one: one[0])
+        repeats = 0 if chosen.stored else 1 if chosen.group == 1 else 2
+        kept = f"{chosen.name} checkpoints" if repeats else "every step"
+        return Stored(most, repeats, kept, in_a_row=many)
+
+    def planned(self, ready: Ready, p: P) -> int | None:
+        """See `Adjoint`: of the longest segments, on and back."""
+        found = [0]
+        for flow in self._flows.values():
+            problem, q, programs = flow.problem, flow.spread(p), self._programs[flow.problem.name]
             base, control = flow.placed(ready.values[problem.name]), ready.controls[problem.name]
-            start = self._programs[problem.name].start
-            cutoff = problem.dynamics.forcefield.cutoff
-            floats, step, _ = control.settle(cutoff, lambda plan: start(plan)(q, base))  # noqa: B023 - used at once
-            found.append(self.layout(flow, control, q, base, ready.key, (floats, step)))
-        most = max(found, key=lambda one: one.predicted)
-        repeats = 0 if most.stored else 1 if most.group == 1 else 2
-        return Stored(most.predicted, repeats, f"{most.name} checkpoints" if repeats else "every step")
+            floats, step = self._opened(flow, ready, p)
+            chosen = self.layout(flow, control, q, base, ready.key, (floats, step))
+            segments = problem.segments(chosen.longest)
+            if not segments:
+                continue
+            shape = control.shape(max(segments, key=lambda segment: segment.steps))
+            given = (q, base, ready.key, floats, step)
+            run = programs.forward(shape) if chosen.stored else programs.run(shape)
+            _, _, rows, _, vjp = run.outputs(*given)
+            if chosen.stored:
+                back = programs.backward(shape).planned(vjp, floats, rows, q)
+            else:
+                back = programs.rerun(shape).planned(*given, floats, rows, q)
+            found += [run.planned(*given), back]
+        return max(found)
+
+    def _opened(self, flow: Flow, ready: Ready, p: P) -> _Point:
+        problem, q, start = flow.problem, flow.spread(p), self._programs[flow.problem.name].start
+        base, control = flow.placed(ready.values[problem.name]), ready.controls[problem.name]
+        cutoff = problem.dynamics.forcefield.cutoff
+        floats, step, _ = control.settle(cutoff, lambda plan: start(plan)(q, base))
+        return floats, step
 
     def temporary(self) -> int:
         """See `Adjoint`."""
@@ -177,7 +208,7 @@ class Reverse(Adjoint):
         if planned:
             sample = max(planned, key=lambda segment: segment.steps)
             forward = self._programs[problem.name].forward(control.shape(sample))
-            residual = tree_bytes(jax.eval_shape(forward, p, base, key, *point)[-1]) / sample.steps
+            residual = tree_bytes(forward.outputs(p, base, key, *point)[-1]) / sample.steps
         self.layouts[known] = layout(problem.steps, tree_bytes(point[0]), residual, longest, self._memory)
         return self.layouts[known]
 
