@@ -61,7 +61,7 @@ _NEIGHBORS = 128
 _MOST = 64
 """Frames of a chunk."""
 _TINY = 1e-300
-_COPIES = 3
+_COPIES = 4
 """Of all frames of a system, beside the ensemble itself, at the peak."""
 _CORRELATED = 0.5
 """Correlation of neighbouring blocks past which their spread is no measure of the noise."""
