@@ -65,7 +65,7 @@ def loss_term(
     Raises:
         ConfigError: for whatever does not fit.
     """
-    target: Any = spec.target
+    target: Any = np.asarray(spec.target) if isinstance(spec.target, list) else spec.target
     curve = None
     if isinstance(spec.target, TargetFileSpec):
         points = read_curve(folder / Path(spec.target.path).expanduser())

@@ -34,6 +34,56 @@ def config(observable: dict[str, Any], target: Any, box: Any = (4.0, 4.0, 4.0), 
     return data
 
 
+TENSOR = {"kind": "gyration_tensor"}
+RDF = {"kind": "rdf", "range": 1.5, "bins": 5}
+
+
+@pytest.mark.parametrize(
+    ("observable", "target", "term", "said"),
+    [
+        (TENSOR, [1.0, 2.0], {}, "the target has shape (2,), the observable (3, 3)"),
+        (TENSOR, [[1.0, 2.0]] * 2, {"frames": "all", "reduce": "none"}, "shape (2, 2), the observable (3, 3)"),
+        (
+            {"kind": "potential_energy", "potential": "bond"},
+            [1.0],
+            {"frames": "all", "reduce": "none"},
+            "the observable ()",
+        ),
+        ({"kind": "frequencies"}, [1.0], {}, "the observable (6,)"),
+        ({"kind": "pressure"}, {"kind": "file", "path": "g.csv"}, {}, "this observable is no curve"),
+        ({"kind": "temperature"}, {"kind": "file", "path": "g.csv"}, {}, "this observable is no curve"),
+        (RDF, [1.0, 1.0], {}, "the target has shape (2,), the observable (5,)"),
+        (RDF, {"kind": "file", "path": "g.csv"}, {}, "the curve covers 1 to 2, the observable's grid 0.15 to 1.35"),
+        ({"kind": "msd", "lags": 3}, [0.0, 1.0], {"frames": "all"}, "the target has shape (2,), the observable (3,)"),
+        ({"kind": "binder_cumulant", "observable": TENSOR}, [0.6], {"frames": "all"}, "the observable ()"),
+    ],
+)
+def test_a_target_of_another_shape_is_refused(
+    tmp_path: Path, observable: Any, target: Any, term: Any, said: str
+) -> None:
+    (tmp_path / "g.csv").write_text("x,y\n1,1\n2,1\n")
+    with pytest.raises(ConfigError) as refused:
+        load_data(config(observable, target, **term), folder=tmp_path)
+    (line,) = str(refused.value).splitlines()
+    assert " loss.0.target: " in line
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("observable", "target", "term"),
+    [
+        (TENSOR, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], {"frames": "all", "reduce": "none"}),
+        (TENSOR, 1.0, {}),
+        (RDF, [1.0] * 5, {}),
+        ({"kind": "vacf", "lags": 3}, [3.0, 2.0, 1.0], {"frames": "all"}),
+        ({"kind": "python", "function": "math:sqrt"}, [1.0, 2.0], {}),
+        ({"kind": "potential_energy"}, [1.0, 0.5], {"frames": "all", "reduce": "correlation", "lags": 2}),
+    ],
+)
+def test_a_target_of_the_shape_is_taken(observable: Any, target: Any, term: Any) -> None:
+    load_data(config(observable, target, **term))
+
+
 def structure(folder: Path, lattice: str) -> dict[str, str]:
     (folder / "s.extxyz").write_text(f"3\n{lattice} Properties=species:S:1:pos:R:3\n{ATOMS}")
     return {"kind": "structure", "path": "s.extxyz"}
@@ -45,7 +95,8 @@ DIHEDRAL = {"kind": "dihedral", "quadruples": [[0, 1, 2, 0]]}
 
 def test_angles_may_be_written_in_degrees() -> None:
     for written, read in (("110 deg", np.radians(110)), ("1.9 rad", 1.9), (1.9, 1.9), (["90 deg", 1], [np.pi / 2, 1])):
-        loaded = load_data(config(ANGLE | {"each": True}, written))
+        several = {"triples": [[0, 1, 2], [1, 2, 0]], "each": True} if isinstance(written, list) else {}
+        loaded = load_data(config(ANGLE | several, written))
         assert loaded.config.loss[0].target == pytest.approx(read, rel=1e-15)
         assert load_data(loaded.data).data == loaded.data
 

@@ -12,6 +12,7 @@ from diffmd.config.checks.losses import loss_problems, series_problems
 from diffmd.config.checks.memory import memory_problems
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.checks.parameters import parameter_problems, train_problems
+from diffmd.config.checks.targets import target_problems
 from diffmd.config.checks.temperatures import temperature_problems, temperature_warnings
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.files import file_of, file_values
@@ -47,8 +48,9 @@ def problems(config: Config, folder: Path, *, loss: bool = True) -> Iterator[Con
         yield from reach_problems(one, found.potentials)
         yield from list_problems(one, found.potentials)
         if loss:
-            yield from loss_problems(one, folder)
-            yield from series_problems(one, found.observables)
+            of_loss = [*loss_problems(one, folder), *series_problems(one, found.observables)]
+            yield from of_loss
+            yield from target_problems(one, folder, found.observables, {problem.path or "" for problem in of_loss})
     yield from temperature_problems(config, systems)
     yield from train_problems(config)
     if len(interactions) == len(systems):

@@ -20,16 +20,16 @@ from diffmd.system import System
 from diffmd.units import Units
 
 
-class _NotRead(Exception):
+class NotRead(Exception):
     """A file would have to be read, or a user's code imported, which a check never does."""
 
 
 def _weights(path: str) -> Mapping[str, np.ndarray]:
-    raise _NotRead(path)
+    raise NotRead(path)
 
 
 def _curve(path: str) -> np.ndarray:
-    raise _NotRead(path)
+    raise NotRead(path)
 
 
 def _function(*named: str) -> Callable[..., Any]:
@@ -37,7 +37,7 @@ def _function(*named: str) -> Callable[..., Any]:
 
 
 def _never(*args: Any) -> Any:
-    raise _NotRead("a user's function is not called by checks")
+    raise NotRead("a user's function is not called by checks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def built(one: EffectiveSystem, units: Units, recorded: Mapping[str, Any]) -> In
     for path, spec in one.potentials.items():
         try:
             made[path] = _build(spec, potential_context(path, system))
-        except _NotRead:
+        except NotRead:
             unknown.add(path)
         except ConfigError as problem:
             refused.append(_under(path, problem))
@@ -87,7 +87,7 @@ def built(one: EffectiveSystem, units: Units, recorded: Mapping[str, Any]) -> In
     return Interactions(made, frozenset(unknown), tuple(refused), watched)
 
 
-def _box(one: EffectiveSystem) -> Box:
+def box_of(one: EffectiveSystem) -> Box:
     """The box that the config gives; where it gives none yet, one so large that nothing is refused for it."""
     if one.system.box is None:
         return Box(jnp.eye(3), "none")
@@ -133,7 +133,7 @@ def observable_context(path: str, one: EffectiveSystem, system: System) -> obser
     """A context in which nothing is read or imported."""
     return observables.ObservableContext(
         system,
-        _box(one),
+        box_of(one),
         path,
         None,
         lambda file, frame, path: np.zeros((system.size, 3)),
