@@ -50,6 +50,7 @@ class Health:
         horizon: number of steps over which the norm has not yet begun its last growth; None if it does not grow.
         advice: one sentence.
         effective_samples: how many of the sampled frames the weights leave (reweight).
+        system: whose it is, of several systems the one that is worst off; None where there is one.
     """
 
     kind: str
@@ -59,6 +60,13 @@ class Health:
     horizon: int | None
     advice: str
     effective_samples: float | None = None
+    system: str | None = None
+
+    def of(self, system: str | None) -> Health:
+        """The same, as that of a system which its sentence names; None: of the only one."""
+        if system is None:
+            return self
+        return dataclasses.replace(self, system=system, advice=f"System {system}: {self.advice}")
 
 
 @dataclasses.dataclass(frozen=True)

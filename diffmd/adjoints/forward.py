@@ -114,7 +114,8 @@ class Forward(Adjoint):
         loss = sum(float(part[0]) for part in parts)
         terms = [float(t) for part in parts for t in np.asarray(part[1])]
         shares = np.sum([np.asarray(part[2]) for part in parts], axis=0)
-        return _Pushed(loss, terms, shares, worst([part[3] for part in parts]))
+        health = worst([part[3] for part in parts], [problem.name for problem in self._problems])
+        return _Pushed(loss, terms, shares, health)
 
     def stored(self, ready: Ready, p: P) -> Stored:
         """A state before and after a segment, with all tangents, of the problem that takes most."""

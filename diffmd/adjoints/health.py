@@ -65,9 +65,11 @@ def _horizon(steps: Float[np.ndarray, "points"], log: Float[np.ndarray, "points"
     return int(steps[last_low]) if smooth[-1] - smooth[last_low] > np.log(10) else None
 
 
-def worst(healths: Sequence[Health]) -> Health:
-    """The one that grows fastest."""
-    return max(healths, key=lambda h: -np.inf if h.growth_rate is None else h.growth_rate)
+def worst(healths: Sequence[Health], systems: Sequence[str] = ()) -> Health:
+    """The one that grows fastest; of several systems, if they are named, it says whose it is."""
+    rates = [-np.inf if health.growth_rate is None else health.growth_rate for health in healths]
+    place = int(np.argmax(rates))
+    return healths[place].of(systems[place] if len(systems) > 1 else None)
 
 
 def noise(result: Gradient) -> str | None:

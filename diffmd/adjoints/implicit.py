@@ -64,7 +64,8 @@ class Implicit(Adjoint):
         results = [self._one(problem, ready, p, say, progress) for problem in self._problems]
         loss = sum(float(r[0]) for r in results)
         terms = [float(t) for r in results for t in np.asarray(r[1])]
-        health = max((r[3] for r in results), key=lambda health: float(health.norm[0]))
+        place = int(np.argmax([float(r[3].norm[0]) for r in results]))
+        health = results[place][3].of(self._problems[place].name if len(results) > 1 else None)
         return Gradient(loss, terms, merged([r[2] for r in results]), health)
 
     def steps(self, p: P) -> int:

@@ -87,7 +87,8 @@ class Reverse(Adjoint):
         results = [self._one(flow, ready, p, say, progress) for flow in self._flows.values()]
         loss = sum(float(r[0]) for r in results)
         terms = [float(t) for r in results for t in np.asarray(r[1])]
-        health = worst([along_trajectory("cotangent", np.arange(len(r[3])), r[3][::-1], reverse=True) for r in results])
+        healths = [along_trajectory("cotangent", np.arange(len(r[3])), r[3][::-1], reverse=True) for r in results]
+        health = worst(healths, [problem.name for problem in self._problems])
         found = gathered(merged([r[2] for r in results]), self._replicas)
         return Gradient(loss, terms, found.gradients, health, found.standard_error, found.sign_agreement)
 

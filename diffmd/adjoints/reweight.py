@@ -114,7 +114,8 @@ class Reweight(Adjoint):
             # Systems are sampled independently of each other.
             errors = {path: [block_error(blocks[path]) for blocks in known] for path in gradients}
             error = {path: np.asarray(np.sqrt(np.sum(np.square(each), axis=0))) for path, each in errors.items()}
-        worst = min(parts, key=lambda part: part.effective / part.frames)
+        place = int(np.argmin([part.effective / part.frames for part in parts]))
+        worst, system = parts[place], self._problems[place].name if len(parts) > 1 else None
         health = Health(
             "effective_samples",
             worst.steps,
@@ -124,7 +125,7 @@ class Reweight(Adjoint):
             self._advice(worst, gradients, error, known),
             worst.effective,
         )
-        return Gradient(sum(terms), terms, gradients, health, error)
+        return Gradient(sum(terms), terms, gradients, health.of(system), error)
 
     def steps(self, p: P) -> int:
         """A run. Where the ensemble at hand is good enough, they are told as done at once."""

@@ -97,14 +97,14 @@ def health_of(health: Health) -> dict[str, Any]:
     """What ``--json`` prints of a gradient's health; `norm` is the norm where propagation ended."""
     ended = {"cotangent": 0, "tangent": -1}
     norm = float(health.norm[ended[health.kind]]) if health.kind in ended and len(health.norm) else None
-    counted = {} if health.effective_samples is None else {"effective_samples": health.effective_samples}
+    more = {"effective_samples": health.effective_samples, "system": health.system}
     return {
         "kind": health.kind,
         "norm": plain(norm),
         "growth_rate": plain(health.growth_rate),
         "horizon": health.horizon,
         "advice": health.advice,
-        **counted,
+        **{name: value for name, value in more.items() if value is not None},
     }
 
 

@@ -9,6 +9,7 @@ from support.objectives import FLUID, MOLECULE, changed, ready
 
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.commands.experiment import zero_gradients
+from diffmd.commands.gradient import health_of
 
 
 def test_chaos_is_found():
@@ -60,6 +61,11 @@ def test_sentences():
     assert "no sensitivity" in along_trajectory("tangent", steps, np.zeros(100), reverse=False).advice
     assert "Too few" in along_trajectory("tangent", steps[:2], np.ones(2), reverse=False).advice
     assert worst([moderate, grows, lost]) is grows
+    assert worst([grows], ["default"]) is grows
+    named = worst([moderate, grows, lost], ["dilute", "dense", "solid"])
+    assert named.advice == f"System dense: {grows.advice}"
+    assert health_of(named)["system"] == "dense"
+    assert "system" not in health_of(grows)
     back = along_trajectory("cotangent", steps, np.exp(0.2 * steps), reverse=True)
     assert back.norm[0] > back.norm[-1]
     assert list(back.steps) == list(range(100))

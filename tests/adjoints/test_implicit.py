@@ -127,6 +127,7 @@ def test_several_systems_share_a_parameter():
     result = implicit(ready(both))
     assert result.loss == pytest.approx(4 * 0.04, rel=1e-9)
     assert result.terms == pytest.approx([0.04, 0.12], rel=1e-9)
+    assert result.health.advice.startswith(f"System {result.health.system}: The run ended")
     assert float(result.gradients[R0]) == pytest.approx(-4 * 0.4, rel=1e-9)
     assert abs(float(result.gradients[K])) < 1e-12
 

@@ -148,6 +148,8 @@ class TestFormula:
         expected = 200 * np.var(cold) / 0.5 + 2 * 200 * np.var(warm_r) / 0.7
         assert float(found.gradients[R0]) == pytest.approx(expected, rel=1e-9)
         assert found.terms == pytest.approx([cold.mean(), 2 * warm_r.mean()], rel=1e-12)
+        assert found.health.system == "cold"
+        assert found.health.advice.startswith("System cold: 200 of 200 frames are effective")
 
     def test_effective_samples(self):
         assert effective_samples(np.full(7, 3.0), np.full(7, 5.0)) == pytest.approx(7)

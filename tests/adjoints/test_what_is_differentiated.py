@@ -154,6 +154,7 @@ def test_several_systems_share_their_parameters():
     theta = "potentials.angle.theta0"
     assert result.loss == pytest.approx(first.loss + 0.25 * other.loss, rel=1e-12)
     assert result.terms == pytest.approx([first.terms[0], 0.25 * other.terms[0]])
+    assert result.health.system in ("one", "two")
     np.testing.assert_allclose(
         result.gradients[theta], first.gradients[theta] + 0.25 * other.gradients[theta], rtol=1e-10
     )
