@@ -1,9 +1,11 @@
-"""The radial distribution: brute force, the ideal gas, derivatives, memory, refusals."""
+"""The radial distribution: brute force, MDAnalysis, the ideal gas, derivatives, memory, refusals."""
 
 import jax
 import jax.numpy as jnp
+import MDAnalysis
 import numpy as np
 import pytest
+from MDAnalysis.analysis.rdf import InterRDF
 
 from diffmd.box import Box
 from diffmd.errors import ConfigError
@@ -44,6 +46,36 @@ def test_brute_force(make, frame, h, precision):
         assert value.dtype == precision
         tolerance = 1e-11 if precision == "float64" else 2e-4
         np.testing.assert_allclose(value, brute_force(first, second, h, grid, 0.07), rtol=tolerance, atol=tolerance)
+
+
+def test_as_mdanalysis(make, frame, double):
+    """Atoms on sites have few distances, so the histogram of MDAnalysis loses nothing, and smoothed it is this RDF."""
+    n, frames, side, spacing, width = 80, 3, 12, 0.25, 0.05
+    rng = np.random.default_rng(4)
+    sites = np.stack([rng.choice(side**3, n, replace=False) for _ in range(frames)])
+    x = spacing * np.stack(np.unravel_index(sites, (side,) * 3), -1)
+    types = "AAABB" * (n // 5)
+    universe = MDAnalysis.Universe.empty(n, trajectory=True)
+    universe.add_TopologyAttr("types", list(types))
+    universe.load_new(x.astype(np.float32), dimensions=np.array([3, 3, 3, 90, 90, 90], np.float32))
+    grid = 0.2 + 0.05 * (np.arange(16) + 0.5)
+    known = spacing * np.sqrt(np.arange(1, 33))
+    for pair in (("A", "B"), ("A", "A")):
+        groups = [universe.select_atoms(f"type {name}") for name in pair]
+        alone = {"exclusion_block": (1, 1)} if pair[0] == pair[1] else {}
+        found = InterRDF(*groups, nbins=140, range=(0.005, 1.405), **alone).run().results
+        volumes = 4 / 3 * np.pi * np.diff(found.edges**3)
+        places = np.digitize(known, found.edges) - 1
+        inside = places < len(volumes)
+        r, bins = known[inside], places[inside]
+        assert len(np.unique(bins)) == len(bins)
+        assert np.count_nonzero(np.delete(found.rdf, bins)) == 0
+        density = np.exp(-(((grid[:, None] - r) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
+        expected = density @ (found.rdf * volumes)[bins] / smoothed_shell(grid, width)
+        section = {"kind": "rdf", "range": [0.2, 1.0], "bins": 16, "width": width, "types": list(pair)}
+        observable = make(section, types, CUBE)
+        value = jnp.mean(jax.vmap(lambda x: observable.measure(frame(x, CUBE)))(jnp.asarray(x)), axis=0)  # noqa: B023
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 def test_the_smoothed_shell_is_its_integral():
