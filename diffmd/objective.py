@@ -30,6 +30,9 @@ from diffmd.system import State, Values
 
 P = Mapping[str, Array]
 
+_OF_STATE = {"system.positions", "system.velocities", "system.box"}
+"""Values that steps do not read: the state has them."""
+
 
 def _observe(observable: Observable | SeriesObservable) -> Measure:
     def measure(frame: Frame, state: State) -> Rows:
@@ -131,13 +134,20 @@ class Problem:
         key: Array,
         shape: Shape,
         state: State,
-        probes: Float[Array, "steps"] | None = None,
+        probes: Float[Array, "steps probes"] | None = None,
         guard: Guard = UNGUARDED,
     ) -> tuple[State, tuple[object, ...], Report]:
         """A segment of steps; its rows are those of the terms `shape.active`."""
         shared = {id(term.observable): _observe(term.observable) for term in self.terms}
         measures = tuple(shared[id(term.observable)] for term in self.terms)
-        return run_segment(self.dynamics, measures, shape, self.values(p, base), key, state, probes, guard)
+        values = self.values(p, base)
+        return run_segment(self.dynamics, measures, shape, values, key, state, probes, guard, self.watched)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Values that steps read and parameters fill: not those that the first state is made of."""
+        touched = {place.key for leaf in self.parameters.leaves for place in leaf.places if place.system == self.name}
+        return tuple(sorted(touched - _OF_STATE))
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, state: State) -> list[Rows]:
         """Every term's measurement of one state (step 0's, which no segment measures)."""

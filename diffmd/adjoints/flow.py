@@ -82,7 +82,7 @@ class Flow(abc.ABC):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps"] | None = None,
+        probes: Float[Array, "steps probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """A segment: what is differentiated of the state after it, its step, rows, report."""
 
@@ -132,7 +132,7 @@ class Single(Flow):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps"] | None = None,
+        probes: Float[Array, "steps probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """See `Flow`."""
         state = join(floats, self.problem.box_shape, step)
@@ -202,7 +202,7 @@ class Replicated(Flow):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps"] | None = None,
+        probes: Float[Array, "steps probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """See `Flow`."""
 

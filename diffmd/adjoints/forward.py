@@ -70,7 +70,7 @@ class Forward(Adjoint):
     ) -> None:
         self._problems = objective.with_mode("forward").problems
         self._batch, self._memory = batch, memory
-        self._replicas = replicas
+        self._replicas, self._truncate = replicas, truncate
         self._flows = [flow_of(problem, replicas, truncate) for problem in self._problems]
         self._cache = ProgramCache()
 
@@ -208,7 +208,8 @@ class Forward(Adjoint):
 
         loss, terms, shares = self._once((problem.name, "finish", choice), finished)(rows.pieces, trows.pieces)
         steps, norms = np.array([s for s, _ in points]), np.array([float(n) for _, n in points])
-        return loss, terms, shares, along_trajectory("tangent", steps, norms, reverse=False)
+        health = along_trajectory("tangent", steps, norms, reverse=False, truncate=self._truncate)
+        return loss, terms, shares, health
 
 
 @dataclasses.dataclass(frozen=True)

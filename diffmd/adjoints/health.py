@@ -8,61 +8,86 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from diffmd.adjoints.base import Gradient, Health
+from diffmd.adjoints.horizon import Back, calm_horizon, growing_horizon, outgrown
 
 _STEEP = 1e4
 """Growth over a run past which a gradient is dominated by its oldest (or newest) steps."""
+
+_BOUNDED = 10.0
+"""Growth over a run up to which it is none to speak of."""
 
 _SIGNAL = 2.0
 """Standard errors that a component must be away from zero."""
 
 
 def along_trajectory(
-    kind: str, steps: Num[np.ndarray, "points"], norm: Float[np.ndarray, "points"], *, reverse: bool
+    kind: str,
+    steps: Num[np.ndarray, "points"],
+    norm: Float[np.ndarray, "points"],
+    *,
+    reverse: bool,
+    truncate: int | None = None,
+    back: Back | None = None,
 ) -> Health:
     """Health from the norm along the direction of propagation.
+
+    The horizon is the number of steps that a gradient may be truncated to. Where the norm grows by less than 10,000 it
+    is the fewest steps back that give the gradient (`calm_horizon`); where it grows by more, the most that give
+    something else than growth (`growing_horizon`). Without `back` it is None in the first case, and in the second how
+    many steps it takes until the norm has outgrown its median tenfold.
 
     Args:
         kind: ``cotangent`` or ``tangent``.
         steps: distance, in steps, from where propagation began (the end of the run for cotangents), rising.
         norm: the norm there.
         reverse: whether propagation runs back in time, so that the arrays are turned round for the report.
+        truncate: the derivative was cut every so many steps, counted from the end: the last stretch is judged.
+        back: of cotangents, the gradient that the last 1, 2, ... steps give.
     """
     steps, norm = np.asarray(steps, float), np.asarray(norm, float)
-    finite = np.isfinite(norm) & (norm > 0)
     turned = slice(None, None, -1) if reverse else slice(None)
     told = steps.max(initial=0) - steps[turned] if reverse else steps
     if not np.isfinite(norm).all():
         advice = "The gradient left the finite numbers on its way: run fewer steps or a smaller dt."
         return Health(kind, told, norm[turned], None, None, advice)
-    if finite.sum() < 3:
-        advice = (
-            "The state carries no sensitivity: the loss does not depend on the trajectory through these parameters."
-            if not finite.any()
-            else "Too few steps to judge how the gradient grows."
-        )
-        return Health(kind, told, norm[turned], None, None, advice)
-    s, log = steps[finite], np.log(norm[finite])
-    rate = float(np.polyfit(s, log, 1)[0])
-    horizon = _horizon(s, log)
-    growth = float(np.exp(min(rate * (s[-1] - s[0]), 700)))
-    if horizon is not None and growth > _STEEP:
-        advice = (
-            f"The {kind} grows {growth:.1e}-fold over the run: past about {horizon} steps the gradient is chaos, "
-            "not signal; use fewer steps, a thermostat with friction, or an average over many seeds."
-        )
-    elif horizon is not None:
-        advice = f"The {kind} grows {growth:.1f}-fold over the run: still moderate; check it with gradcheck."
-    else:
-        advice = f"The {kind} stays bounded along the run."
+    if truncate is None or truncate > steps.max(initial=0):
+        return Health(kind, told, norm[turned], *_judged(kind, steps, norm, back, "along the run"))
+    last = steps < truncate if reverse else steps > steps.max() - truncate
+    own = None if back is None else back.within(truncate)
+    rate, horizon, advice = _judged(kind, steps[last], norm[last], own, "over these steps")
+    advice = f"Truncated: no influence reaches over more than {truncate} steps. {advice}"
     return Health(kind, told, norm[turned], rate, horizon, advice)
 
 
-def _horizon(steps: Float[np.ndarray, "points"], log: Float[np.ndarray, "points"]) -> int | None:
-    """Steps after which a smoothed ln(norm) only grows, if it then grows tenfold or more."""
-    width = max(1, len(log) // 20)
-    smooth = np.convolve(np.pad(log, width, mode="edge"), np.ones(2 * width + 1) / (2 * width + 1), mode="valid")
-    last_low = len(smooth) - 1 - int(np.argmin(smooth[::-1]))
-    return int(steps[last_low]) if smooth[-1] - smooth[last_low] > np.log(10) else None
+def _judged(
+    kind: str, steps: Float[np.ndarray, "points"], norm: Float[np.ndarray, "points"], back: Back | None, where: str
+) -> tuple[float | None, int | None, str]:
+    """Growth rate, horizon, advice."""
+    positive = norm > 0
+    if not positive.any():
+        advice = "The state carries no sensitivity: the loss does not depend on the trajectory by these parameters."
+        return None, None, advice
+    if positive.sum() < 3:
+        return None, None, "Too few steps to judge how the gradient grows."
+    s, log = steps[positive], np.log(norm[positive])
+    rate = float(np.polyfit(s, log, 1)[0])
+    growth = float(np.exp(min(rate * (s[-1] - s[0]), 700)))
+    if growth > _STEEP:
+        horizon = int(s[outgrown(norm[positive])]) if back is None else growing_horizon(back)
+        advice = (
+            f"The {kind} grows {growth:.1e}-fold {where}: past about {horizon} steps the gradient is chaos, not "
+            "signal; use fewer steps, truncate to these, a thermostat with friction, or an average over many seeds."
+        )
+        return rate, horizon, advice
+    grown = f"grows {growth:.1f}-fold {where}, still moderate" if growth > _BOUNDED else f"stays bounded {where}"
+    needed = None if back is None else calm_horizon(back)
+    if back is None or needed is None:
+        gives = ""
+    elif needed < back.steps[-1]:
+        gives = f"; the last {needed} steps give the gradient to within 10 %"
+    else:
+        gives = "; no fewer steps give the gradient to within 10 %"
+    return rate, needed, f"The {kind} {grown}{gives}."
 
 
 def worst(healths: Sequence[Health], systems: Sequence[str] = ()) -> Health:

@@ -21,6 +21,7 @@ from diffmd.adjoints.base import (
     Adjoint,
     Floats,
     Gradient,
+    Health,
     Measurements,
     Progress,
     Say,
@@ -33,11 +34,13 @@ from diffmd.adjoints.checkpoints import Layout, layout
 from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
 from diffmd.adjoints.footprint import in_a_row
 from diffmd.adjoints.health import along_trajectory, worst
+from diffmd.adjoints.horizon import gathered_back
 from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
 from diffmd.dynamics.march import ListControl, march
+from diffmd.dynamics.probes import PROBES
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
 from diffmd.neighbors import NeighborPlan
@@ -77,7 +80,7 @@ class Reverse(Adjoint):
     ) -> None:
         self._problems = objective.with_mode("reverse").problems
         self._memory = memory * (memories(replicas.devices) if replicas else 1) // max(1, len(self._problems))
-        self._replicas = replicas
+        self._replicas, self._truncate = replicas, truncate
         self._flows = {one.name: flow_of(one, replicas, truncate, clip) for one in self._problems}
         self._programs = {name: Programs(flow) for name, flow in self._flows.items()}
         self.layouts: dict[tuple[str, NeighborPlan, int], Layout] = {}
@@ -87,8 +90,7 @@ class Reverse(Adjoint):
         results = [self._one(flow, ready, p, say, progress) for flow in self._flows.values()]
         loss = sum(float(r[0]) for r in results)
         terms = [float(t) for r in results for t in np.asarray(r[1])]
-        healths = [along_trajectory("cotangent", np.arange(len(r[3])), r[3][::-1], reverse=True) for r in results]
-        health = worst(healths, [problem.name for problem in self._problems])
+        health = worst([r[3] for r in results], [problem.name for problem in self._problems])
         found = gathered(merged([r[2] for r in results]), self._replicas)
         return Gradient(loss, terms, found.gradients, health, found.standard_error, found.sign_agreement)
 
@@ -177,7 +179,7 @@ class Reverse(Adjoint):
         left = [list(cts) for cts in row_cts]
         ct: Floats = jax.tree.map(jnp.zeros_like, end)
         total = jax.tree.map(jnp.zeros_like, dict(p))
-        norms: list[Array] = []
+        probes: list[Array] = []
         for first_of_group in reversed(range(0, len(tape), chosen.group)):
             group = tape[first_of_group : first_of_group + chosen.group]
             starts = [] if chosen.stored else _starts(programs, p, base, ready.key, group)
@@ -188,13 +190,23 @@ class Reverse(Adjoint):
                 else:
                     back = programs.rerun(done.shape)
                     total, ct, probe = back(p, base, ready.key, *starts[number], ct, own, total)
-                norms.append(probe)
+                probes.append(probe)
                 progress(done.segment.steps)
+        stepped = total
         if first_vjp is not None:
             total, ct = programs.pull_measure(first_vjp, [cts.pop() for cts in left], ct, total)
         total = programs.pull_start(start_vjp, ct, total)
-        along = np.concatenate([np.asarray(n) for n in reversed(norms)]) if norms else np.zeros(0)
-        return loss, terms, {path: np.asarray(value) for path, value in total.items()}, along
+        gradients = {path: np.asarray(value) for path, value in total.items()}
+        return loss, terms, gradients, self._health(flow, probes[::-1], total, stepped)
+
+    def _health(self, flow: Flow, probes: Sequence[Array], total: P, stepped: P) -> Health:
+        """Of one problem, from what each step left on the way back, in the order of time."""
+        along = np.concatenate([np.asarray(probe) for probe in probes]) if probes else np.zeros((0, PROBES))
+        added = [np.asarray(total[path] - stepped[path]) for path in total]
+        start = float(np.linalg.norm([np.linalg.norm(a if flow is flow.one else a.sum(axis=0)) for a in added]))
+        back = gathered_back(along[:, 1:], start, flow.problem.frames)
+        steps, norm = np.arange(len(along)), along[::-1, 0]
+        return along_trajectory("cotangent", steps, norm, reverse=True, truncate=self._truncate, back=back)
 
     def layout(self, flow: Flow, control: ListControl, p: P, base: Values, key: Array, point: _Point) -> Layout:
         """Decided from what one segment would store, and from nothing that happened before: a resumed training

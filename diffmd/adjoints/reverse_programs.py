@@ -11,6 +11,7 @@ from jaxtyping import Array
 from diffmd.adjoints.base import Choice, Floats
 from diffmd.adjoints.flow import Flow
 from diffmd.adjoints.programs import ProgramCache
+from diffmd.dynamics.probes import PROBES
 from diffmd.dynamics.segment import Shape
 from diffmd.objective import P
 from diffmd.system import Values
@@ -62,7 +63,7 @@ class Programs:
         """(p, base, key, floats, step) -> floats, step, rows, report, vjp."""
 
         def forward(p: P, base: Values, key: Array, floats: Floats, step: Array) -> Any:
-            probes = jnp.zeros((shape.steps,), floats[0].dtype)
+            probes = jnp.zeros((shape.steps, PROBES), floats[0].dtype)
             segment = self._differentiable(shape, base, key, step)
             (floats, rows), vjp, (step, report) = jax.vjp(segment, p, floats, probes, has_aux=True)
             return floats, step, rows, report, vjp
@@ -79,7 +80,7 @@ class Programs:
         return self._once(("run", shape), run)
 
     def backward(self, shape: Shape) -> Any:
-        """(vjp, cotangent of floats, of rows, running total) -> total, cotangent of floats, norms."""
+        """(vjp, cotangent of floats, of rows, running total) -> total, cotangent of floats, probes."""
 
         def backward(vjp: Any, ct: Floats, rows: Any, total: Any) -> Any:
             dp, dfloats, probes = vjp((ct, rows))
@@ -93,11 +94,11 @@ class Programs:
         def rerun(
             p: P, base: Values, key: Array, floats: Floats, step: Array, ct: Floats, rows: Any, total: Any
         ) -> Any:
-            probes = jnp.zeros((shape.steps,), floats[0].dtype)
+            probes = jnp.zeros((shape.steps, PROBES), floats[0].dtype)
             segment = self._differentiable(shape, base, key, step)
             _, vjp, _ = jax.vjp(segment, p, floats, probes, has_aux=True)
-            dp, dfloats, norms = vjp((ct, rows))
-            return jax.tree.map(jnp.add, total, dict(dp)), dfloats, norms
+            dp, dfloats, probes = vjp((ct, rows))
+            return jax.tree.map(jnp.add, total, dict(dp)), dfloats, probes
 
         return self._once(("rerun", shape), rerun)
 

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.guard import Guard
+from diffmd.dynamics.probes import tap_state, tap_values
 from diffmd.forcefield import Neighbors
 from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
 from diffmd.system import State, Values
@@ -80,18 +81,6 @@ class Opening:
     reach: Float[Array, ""]
 
 
-@jax.custom_vjp
-def _tap(x: Array, v: Array, probe: Array) -> tuple[Array, Array]:
-    """(x, v), and in the backward pass the norm of their cotangent as the "gradient" of `probe`."""
-    return x, v
-
-
-_tap.defvjp(
-    lambda x, v, probe: ((x, v), None),
-    lambda _, ct: (*ct, jnp.sqrt(jnp.sum(ct[0] * ct[0]) + jnp.sum(ct[1] * ct[1]))),
-)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Loop:
     dynamics: Dynamics
@@ -100,6 +89,7 @@ class _Loop:
     values: Values
     key: Array
     guard: Guard
+    watched: tuple[str, ...]
 
     def list_of(self, state: State) -> Neighbors:
         x, box = lax.stop_gradient((state.positions, state.box))
@@ -112,9 +102,9 @@ class _Loop:
             state, worst = carry
             state = self.guard.held(state)
             if probe is not None:
-                x, v = _tap(state.positions, state.velocities, probe)
+                x, v = tap_state(state.positions, state.velocities, probe)
                 state = dataclasses.replace(state, positions=x, velocities=v)
-            state = self.dynamics.step(self.values, self.key, state, neighbors)
+            state = self.dynamics.step(self.probed(probe), self.key, state, neighbors)
             if not isinstance(neighbors, AllPairs):
                 x, box = lax.stop_gradient((state.positions, state.box))
                 worst = jnp.maximum(worst, displacement2(neighbors, x, box))
@@ -122,8 +112,14 @@ class _Loop:
 
         return lax.scan(body, carry, probes, length=count)[0]
 
-    def measure(self, state: State, neighbors: Neighbors) -> tuple[object, ...]:
-        frame = self.dynamics.frame(self.values, state, neighbors)
+    def probed(self, probe: Array | None) -> Values:
+        """The values, whose derivative leaves its sketch in the probe."""
+        if probe is None or not self.watched:
+            return self.values
+        return {**self.values, **tap_values({name: self.values[name] for name in self.watched}, probe)}
+
+    def measure(self, state: State, neighbors: Neighbors, probe: Array | None) -> tuple[object, ...]:
+        frame = self.dynamics.frame(self.probed(probe), state, neighbors)
         active = [self.measures[k] for k in self.shape.active]
         # Terms of a loss may share one measure: it is taken once.
         taken = {measure: measure(frame, state) for measure in dict.fromkeys(active)}
@@ -132,7 +128,12 @@ class _Loop:
 
 def _cut(probes: Array | None, start: int, groups: int, size: int) -> Array | None:
     """`groups` runs of `size` probes from `start`, as (groups, size)."""
-    return None if probes is None else probes[start : start + groups * size].reshape(groups, size)
+    return None if probes is None else probes[start : start + groups * size].reshape(groups, size, -1)
+
+
+def _last(probes: Array | None) -> Array | None:
+    """The probe of the last step."""
+    return None if probes is None else probes[-1]
 
 
 def run_segment(
@@ -142,20 +143,23 @@ def run_segment(
     values: Values,
     key: Array,
     state: State,
-    probes: Float[Array, "steps"] | None = None,
+    probes: Float[Array, "steps probes"] | None = None,
     guard: Guard = UNGUARDED,
+    watched: tuple[str, ...] = (),
 ) -> tuple[State, tuple[object, ...], Report]:
     """Runs a segment.
 
     Args:
-        probes: zeros, one a step; their "gradient" is the norm of the state's cotangent at the start of each step.
-            They forbid forward mode; None leaves them out.
+        probes: zeros, `PROBES` a step; their "gradient" is the norm of the state's cotangent at the start of each step,
+            and the sketch of what this step, and the frame that it leads to, add to the derivative with respect to the
+            watched values. They forbid forward mode; None leaves them out.
         guard: what holds the derivative back.
+        watched: names of the values that are sketched.
 
     Returns:
         The state after it, the rows of each active measure (frames first), and the report.
     """
-    loop = _Loop(dynamics, shape, measures, values, key, guard)
+    loop = _Loop(dynamics, shape, measures, values, key, guard, watched)
     zero = jnp.zeros((), state.positions.dtype)
     needed = jnp.zeros(5, np.int32)
     if not shape.plan.is_list:
@@ -173,7 +177,7 @@ def run_segment(
 
         def interval(carry, probes):  # type: ignore[no-untyped-def]
             carry = loop.steps(carry, stride, probes, neighbors)
-            return carry, loop.measure(carry[0], neighbors)
+            return carry, loop.measure(carry[0], neighbors, _last(probes))
 
         return lax.scan(interval, carry, _cut(probes, 0, count // stride, stride), length=count // stride)
 
@@ -205,12 +209,12 @@ def run_segment(
 
         def interval(carry, probes):  # type: ignore[no-untyped-def]
             inner, needed = carry
-            end, _, report = run_segment(dynamics, measures, unmeasured, values, key, inner[0], probes, guard)
+            end, _, report = run_segment(dynamics, measures, unmeasured, values, key, inner[0], probes, guard, watched)
             inner = (end, jnp.maximum(inner[1], report.displacement2))
             # The frame's own list counts, too: after the last frame there is no block that would find it too short.
             own = loop.list_of(end)
             needed = jnp.maximum(jnp.maximum(needed, report.needed), own.needed)
-            return (inner, needed), loop.measure(end, own)
+            return (inner, needed), loop.measure(end, own, _last(probes))
 
         count = shape.steps // stride
         (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, 0, count, stride), length=count)
