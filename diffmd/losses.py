@@ -138,6 +138,11 @@ class LossTerm:
             raise ConfigError(f"the target has shape {array.shape}, the observable {grid.shape}", f"{name}.target")
         return dataclasses.replace(term, target=array)
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether it takes no more of its rows than their sum."""
+        return self.reduce == "mean" and not isinstance(self.observable, SeriesObservable)
+
     def check_series(self, frames: int | None) -> None:
         """Raises ConfigError where the reduction and the number of frames do not fit the observable."""
         path = f"{self.name}.reduce"

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box
-from diffmd.dynamics.schedule import Segment, wanted_rows
 from diffmd.objective import P, Problem, Ready
 from diffmd.system import State
 
@@ -151,46 +150,20 @@ class Adjoint(abc.ABC):
             raise ValueError(f"nothing is kept between gradients, and {', '.join(arrays)} was saved")
 
 
-Choice = tuple[tuple[int, ...], ...]
-"""For each term, which of the rows that were taken its schedule asks for."""
-
-
-@dataclasses.dataclass
-class Measurements:
-    """Rows of a run in the order they came, for `finish`."""
-
-    problem: Problem
-    pieces: list[list[Any]]
-    taken: list[list[int]]
-
-    @staticmethod
-    def empty(problem: Problem) -> Measurements:
-        """No rows yet."""
-        return Measurements(problem, [[] for _ in problem.terms], [[] for _ in problem.terms])
-
-    def add_start(self, rows: Sequence[Any]) -> None:
-        """Adds step 0's, for every term."""
-        for k, row in enumerate(rows):
-            self.pieces[k].append(row)
-            self.taken[k].append(0)
-
-    def add(self, segment: Segment, rows: Sequence[Any]) -> None:
-        """Adds a segment's, for its active terms."""
-        for k, row in zip(segment.active, rows, strict=True):
-            self.pieces[k].append(row)
-            self.taken[k].extend(segment.frames)
-
-    @property
-    def choice(self) -> Choice:
-        """For each term the rows, of those taken, that its schedule asks for."""
-        frames = self.problem.frames
-        return tuple(tuple(int(i) for i in wanted_rows(t, f)) for t, f in zip(self.taken, frames, strict=True))
+Choice = tuple[tuple[int, ...] | int, ...]
+"""For each term, which of the rows that were taken its schedule asks for; a number: its piece is the sum of so many."""
 
 
 def chosen_rows(choice: Choice, pieces: list[list[Any]], *, start: bool) -> list[Any]:
-    """Each term's rows, frames first, from its pieces; with `start` the first piece is step 0's single row."""
+    """Each term's rows, frames first, from its pieces; with `start` the first piece is step 0's single row.
+
+    Of a term that was added up it is one row: their mean.
+    """
     rows = []
     for chosen, parts in zip(choice, pieces, strict=True):
+        if isinstance(chosen, int):
+            rows.append((parts[0] / chosen)[None])
+            continue
         parts = [jax.tree.map(lambda row: row[None], parts[0]), *parts[1:]] if start else parts
         whole = jax.tree.map(lambda *pieces: jnp.concatenate(pieces), *parts)
         taken = jax.tree.leaves(whole)[0].shape[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffmd.adjoints.base import Floats, Measurements, Progress, Say
+from diffmd.adjoints.base import Floats, Progress, Say
 from diffmd.adjoints.flow import Flow, Replicas, flow_of
+from diffmd.adjoints.own_losses import own_losses, reduced_observables
 from diffmd.adjoints.programs import ProgramCache
+from diffmd.adjoints.rows import Kept, Measurements, kept_of
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Opening, Report, Shape
@@ -20,12 +24,29 @@ from diffmd.objective import Objective, P, Ready
 from diffmd.system import Values
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Seen:
+    """What runs at several parameters gave.
+
+    Attributes:
+        losses, terms: nan where a run left the finite numbers, unless all of them did.
+        observables: of each problem each term's reduced observable, parameters and then replicas first; without
+            replicas nothing.
+    """
+
+    losses: Float[np.ndarray, "batch"]
+    terms: Float[np.ndarray, "batch terms"]
+    observables: list[list[Array]]
+
+
 class Evaluator:
     """Runs the objective forward. `many` runs a batch of parameters side by side, one program for all of them."""
 
     def __init__(self, objective: Objective, replicas: Replicas | None = None) -> None:
+        self._replicas = replicas
         self._flows = [flow_of(problem, replicas) for problem in objective.problems]
         self._cache = ProgramCache()
+        self._kept: dict[tuple[str, int], Kept] = {}
 
     def one(self, ready: Ready, p: P, say: Say, progress: Progress) -> tuple[float, list[float]]:
         """Loss and terms at `p`."""
@@ -37,8 +58,44 @@ class Evaluator:
         self, ready: Ready, batch: P, say: Say, progress: Progress
     ) -> tuple[Float[np.ndarray, "batch"], Float[np.ndarray, "batch terms"]]:
         """Losses and terms of each row of `batch`: nan where a run left the finite numbers, unless all of them did."""
+        seen = self.seen(ready, batch, say, progress)
+        return seen.losses, seen.terms
+
+    def seen(self, ready: Ready, batch: P, say: Say, progress: Progress) -> Seen:
+        """The same, with the reduced observables of replicas."""
         out = [self._run(flow, ready, batch, say, progress) for flow in self._flows]
-        return np.sum([o[0] for o in out], axis=0), np.concatenate([o[1] for o in out], axis=1)
+        losses, terms = np.sum([o[0] for o in out], axis=0), np.concatenate([o[1] for o in out], axis=1)
+        return Seen(losses, terms, [o[2] for o in out])
+
+    def own_losses(self, seen: Seen, about: Seen) -> Float[np.ndarray, "batch replicas"]:
+        """The losses of replicas apart (see `adjoints.own_losses`); `about` is of the one set of parameters where the
+        gradient is taken. No columns without replicas."""
+        if self._replicas is None:
+            return np.zeros((len(seen.losses), 0))
+        average = self._replicas.average
+
+        def own(observables: list[list[Array]], about: list[list[Array]]) -> Array:
+            def one(observables: list[list[Array]]) -> Array:
+                parts = [
+                    own_losses(flow.problem, average, ys, [y[0] for y in y0s])
+                    for flow, ys, y0s in zip(self._flows, observables, about, strict=True)
+                ]
+                return jnp.sum(jnp.stack(parts), axis=0)
+
+            return jax.vmap(one)(observables)
+
+        return np.asarray(self._once("own", own)(seen.observables, about.observables))
+
+    def stored(self, ready: Ready, p: P, batch: int) -> int:
+        """Bytes of the frames that `many` keeps of a batch, of the problem that takes most."""
+        return max(self._kept_of(flow, ready, p, batch).bytes for flow in self._flows)
+
+    def _kept_of(self, flow: Flow, ready: Ready, p: Mapping[str, Any], batch: int) -> Kept:
+        name = flow.problem.name
+        if (name, batch) not in self._kept:
+            spread, plan = jax.eval_shape(flow.spread, dict(p)), ready.controls[name].plan
+            self._kept[name, batch] = kept_of(flow, spread, ready.values[name], plan, batch)
+        return self._kept[name, batch]
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
@@ -86,7 +143,11 @@ class Evaluator:
 
         floats, step = control.settle(problem.dynamics.forcefield.cutoff, lambda plan: start(plan)(batch, base))
         plan = control.plan
-        rows = Measurements.empty(problem)
+        count = len(next(iter(batch.values())))
+        kept = self._kept_of(
+            flow, ready, {path: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for path, x in batch.items()}, count
+        )
+        rows = Measurements.empty(kept, lead=1 if flow is flow.one else 2)
         if problem.measures_start:
             rows.add_start(self._once((problem.name, "measure", plan), measure)(batch, base, floats, step))
 
@@ -99,11 +160,16 @@ class Evaluator:
             rows.add(segment, out)
             progress(segment.steps)
 
-        march(problem.name, (floats, step), problem.segments(problem.longest(plan)), control, advance, accepted, say)
+        planned = problem.segments(kept.longest(problem.longest(plan)))
+        march(problem.name, (floats, step), planned, control, advance, accepted, say)
         choice = rows.choice
 
         def finished(pieces: Any) -> Any:
-            return jax.vmap(lambda own: flow.finish(choice, own))(pieces)
+            def one(own: Any) -> Any:
+                apart = [] if self._replicas is None else reduced_observables(problem, choice, own)
+                return *flow.finish(choice, own), apart
 
-        losses, terms = self._once((problem.name, "finish", choice), finished)(rows.pieces)
-        return np.asarray(losses), np.asarray(terms)
+            return jax.vmap(one)(pieces)
+
+        losses, terms, apart = self._once((problem.name, "finish", choice), finished)(rows.pieces)
+        return np.asarray(losses), np.asarray(terms), apart

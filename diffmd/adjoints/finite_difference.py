@@ -8,6 +8,7 @@ agree best lies on the plateau between truncation and rounding; how far they dif
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import jax
@@ -28,8 +29,8 @@ from diffmd.adjoints.base import (
     run_steps,
     unflatten,
 )
-from diffmd.adjoints.evaluate import Evaluator
-from diffmd.adjoints.flow import Average, Replicas, flow_of
+from diffmd.adjoints.evaluate import Evaluator, Seen
+from diffmd.adjoints.flow import Average, Replicas, flow_of, gathered
 from diffmd.adjoints.footprint import in_a_row, state_bytes
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, replicas_of
@@ -76,10 +77,22 @@ class FiniteDifference(Adjoint):
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`, one number after another."""
         size = flat_size(p)
-        loss, terms = self._evaluator.one(ready, p, say, progress)
-        differences = self.directional(ready, p, basis(p, 0, size), loss, say, progress)
-        values = np.array([d.value for d in differences])
-        return Gradient(loss, terms, unflatten(p, values), _plateau(differences))
+        about = self._evaluator.seen(ready, {path: jnp.asarray(x)[None] for path, x in p.items()}, say, progress)
+        loss, terms = float(about.losses[0]), [float(t) for t in about.terms[0]]
+        own = self._evaluator.own_losses(about, about)[0]
+
+        def measure(seen: Seen) -> Float[np.ndarray, "batch columns"]:
+            return np.concatenate([seen.losses[:, None], self._evaluator.own_losses(seen, about)], axis=1)
+
+        table = self._along(ready, p, basis(p, 0, size), np.array([loss, *own]), measure, say, progress)
+        whole = [row[0] for row in table]
+        gradients = unflatten(p, np.array([d.value for d in whole]))
+        if self._replicas is None:
+            return Gradient(loss, terms, gradients, _plateau(whole))
+        slopes = np.array([[d.value for d in row[1:]] for row in table]).reshape(size, len(own)) / len(own)
+        each = [unflatten(p, column) for column in slopes.T]
+        shares = gathered({path: np.stack([one[path] for one in each]) for path in p}, self._replicas)
+        return Gradient(loss, terms, gradients, _plateau(whole), shares.standard_error, shares.sign_agreement)
 
     def steps(self, p: P) -> int:
         """The run itself, and displaced ones by the batch."""
@@ -87,14 +100,15 @@ class FiniteDifference(Adjoint):
         return (1 + -(-displaced // self._batch)) * run_steps(self._problems)
 
     def stored(self, ready: Ready, p: P) -> Stored:
-        """A state before and after a segment, of every displaced run of a batch."""
+        """A state before and after a segment, and rows, of every displaced run of a batch."""
         found, many = [0], False
         for problem in self._problems:
             flow = flow_of(problem, self._replicas)
             base, control = ready.values[problem.name], ready.controls[problem.name]
             found.append(self._batch * 2 * state_bytes(flow, p, base, control))
             many = many or in_a_row(problem, problem.longest(control.plan))
-        return Stored(float(max(found)), 0, f"{self._batch} runs at once", in_a_row=many)
+        rows = self._evaluator.stored(ready, p, self._batch)
+        return Stored(float(max(found) + rows), 0, f"{self._batch} runs at once", in_a_row=many)
 
     def temporary(self) -> int:
         """See `Adjoint`."""
@@ -104,12 +118,26 @@ class FiniteDifference(Adjoint):
         self, ready: Ready, p: P, tangents: P, loss: float, say: Say, progress: Progress
     ) -> list[Difference]:
         """The derivative along each tangent (stacked first); `loss` is f(p)."""
+        table = self._along(ready, p, tangents, np.array([loss]), lambda seen: seen.losses[:, None], say, progress)
+        return [row[0] for row in table]
+
+    def _along(
+        self,
+        ready: Ready,
+        p: P,
+        tangents: P,
+        about: Float[np.ndarray, "columns"],
+        measure: Callable[[Seen], Float[np.ndarray, "batch columns"]],
+        say: Say,
+        progress: Progress,
+    ) -> list[list[Difference]]:
+        """For each tangent the derivatives of whatever `measure` gives; `about` is the same at p."""
         count = len(next(iter(tangents.values())))
         scales = np.array([_scale(p, {path: t[k] for path, t in tangents.items()}) for k in range(count)])
         relative = _sweep(p) if self._step is None else np.array([self._step])
         steps = scales[:, None] * relative
         displaced = [(k, sign * h) for k in range(count) for h in steps[k] for sign in (1, -1)]
-        values: list[float] = []
+        values: list[Float[np.ndarray, "columns"]] = []
         for start in range(0, len(displaced), self._batch):
             chosen = displaced[start : start + self._batch]
             # A short last batch is filled up, so that one program serves all.
@@ -121,10 +149,15 @@ class FiniteDifference(Adjoint):
                 )
                 for path, value in p.items()
             }
-            values += list(self._evaluator.many(ready, batch, say, progress)[0][: len(chosen)])
-        table = np.asarray(values, float).reshape(count, len(relative), 2)
+            values += list(measure(self._evaluator.seen(ready, batch, say, progress))[: len(chosen)])
+        # Rows: of each tangent the sweep, up and down.
+        table = np.asarray(values, float).reshape(count, len(relative), 2, len(about))
         epsilon = float(jnp.finfo(jax.tree.leaves(dict(p))[0].dtype).eps)
-        return [_difference(steps[k], table[k, :, 0], table[k, :, 1], loss, epsilon) for k in range(count)]
+
+        def difference(k: int, c: int) -> Difference:
+            return _difference(steps[k], table[k, :, 0, c], table[k, :, 1, c], float(about[c]), epsilon)
+
+        return [[difference(k, c) for c in range(len(about))] for k in range(count)]
 
 
 def _sweep(p: P) -> Float[np.ndarray, "sweep"]:

@@ -1,4 +1,7 @@
-"""Forward mode: tangents carried along with the trajectory, in batches; memory does not grow with its length."""
+"""Forward mode: tangents carried along with the trajectory, in batches.
+
+Memory does not grow with its length, but by the rows (and a tangent of each) that a loss wants together at its end.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,6 @@ from diffmd.adjoints.base import (
     Floats,
     Gradient,
     Health,
-    Measurements,
     Progress,
     Say,
     Stored,
@@ -32,6 +34,7 @@ from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.programs import ProgramCache
+from diffmd.adjoints.rows import Kept, Measurements, kept_of
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
@@ -73,6 +76,8 @@ class Forward(Adjoint):
         self._replicas, self._truncate = replicas, truncate
         self._flows = [flow_of(problem, replicas, truncate) for problem in self._problems]
         self._cache = ProgramCache()
+        self._kept: dict[tuple[str, int], Kept] = {}
+        self._told: set[str] = set()
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run with tangents for every `batch` parameters."""
@@ -118,13 +123,22 @@ class Forward(Adjoint):
         return _Pushed(loss, terms, shares, health)
 
     def stored(self, ready: Ready, p: P) -> Stored:
-        """A state before and after a segment, with all tangents, of the problem that takes most."""
+        """A state before and after a segment, and rows, with all tangents, of the problem that takes most."""
         batch = min(flat_size(p), self._size(p))
         found = [0]
         for flow in self._flows:
             base, control = ready.values[flow.problem.name], ready.controls[flow.problem.name]
-            found.append((1 + batch) * 2 * state_bytes(flow, p, base, control))
+            rows = self._kept_of(flow, ready, p, batch).bytes
+            found.append((1 + batch) * 2 * state_bytes(flow, p, base, control) + rows)
         return Stored(float(max(found)), 0, f"{batch} tangent{'s' if batch > 1 else ''} at once", in_a_row=True)
+
+    def _kept_of(self, flow: Flow, ready: Ready, p: P, tangents: int) -> Kept:
+        name = flow.problem.name
+        if (name, tangents) not in self._kept:
+            spread, plan = jax.eval_shape(flow.spread, dict(p)), ready.controls[name].plan
+            # Beside each row its tangents, and at the end its cotangent.
+            self._kept[name, tangents] = kept_of(flow, spread, ready.values[name], plan, 2 + tangents)
+        return self._kept[name, tangents]
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
@@ -177,7 +191,12 @@ class Forward(Adjoint):
         cutoff = problem.dynamics.forcefield.cutoff
         floats, tfloats, step = control.settle(cutoff, lambda plan: start(plan)(p, tangents, base))
         plan = control.plan
-        rows, trows = Measurements.empty(problem), Measurements.empty(problem)
+        kept = self._kept_of(flow, ready, p, len(next(iter(tangents.values()))))
+        if (told := kept.told(self._memory)) and told not in self._told:
+            say(told)
+            self._told.add(told)
+        lead = 0 if flow is flow.one else 1
+        rows, trows = Measurements.empty(kept, lead), Measurements.empty(kept, lead + 1)
         if problem.measures_start:
             first, tfirst = self._once((problem.name, "measure", plan), measure)(
                 p, tangents, base, floats, tfloats, step
@@ -196,7 +215,7 @@ class Forward(Adjoint):
             points.append((segment.start + segment.steps, extra[1]))
             progress(segment.steps)
 
-        longest = min(problem.longest(plan), max(1, -(-problem.steps // _POINTS)))
+        longest = min(kept.longest(problem.longest(plan)), max(1, -(-problem.steps // _POINTS)))
         march(problem.name, (floats, tfloats, step), problem.segments(longest), control, advance, accepted, say)
         choice = rows.choice
 
@@ -243,7 +262,8 @@ def _by_path(p: P, shares: np.ndarray, replicas: Replicas | None) -> dict[str, n
 
 @METHODS.register
 class ForwardSpec(MethodSpec):
-    """Forward mode: tangents carried along with the trajectory; memory does not grow with its length."""
+    """Forward mode: tangents carried along with the trajectory; memory does not grow with its length, but by the frames
+    of terms that want all of them at the end (series, and reductions other than the mean)."""
 
     method: Literal["forward"] = "forward"
     batch: Annotated[int, Field(gt=0)] | Literal["auto"] = quantity(

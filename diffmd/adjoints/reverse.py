@@ -22,7 +22,6 @@ from diffmd.adjoints.base import (
     Floats,
     Gradient,
     Health,
-    Measurements,
     Progress,
     Say,
     Stored,
@@ -39,6 +38,7 @@ from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
+from diffmd.adjoints.rows import Cotangents, Kept, Measurements, kept_of
 from diffmd.dynamics.march import ListControl, march
 from diffmd.dynamics.probes import PROBES
 from diffmd.dynamics.schedule import Segment
@@ -84,6 +84,8 @@ class Reverse(Adjoint):
         self._flows = {one.name: flow_of(one, replicas, truncate, clip) for one in self._problems}
         self._programs = {name: Programs(flow) for name, flow in self._flows.items()}
         self.layouts: dict[tuple[str, NeighborPlan, int], Layout] = {}
+        self._kept: dict[str, Kept] = {}
+        self._told: set[str] = set()
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run, and one walk back."""
@@ -99,14 +101,16 @@ class Reverse(Adjoint):
         return 2 * run_steps(self._problems)
 
     def stored(self, ready: Ready, p: P) -> Stored:
-        """States and residuals of the problem that takes most. Residuals of segments that are run again are buffers of
-        the program that does it."""
+        """States, residuals and rows of the problem that takes most. Residuals of segments that are run again are
+        buffers of the program that does it."""
         found, many = [], False
         for flow in self._flows.values():
             base, control = flow.placed(ready.values[flow.problem.name]), ready.controls[flow.problem.name]
             point = self._opened(flow, ready, p)
             chosen = self.layout(flow, control, flow.spread(p), base, ready.key, point)
-            found.append((chosen.kept, chosen))
+            # Rows and their cotangents.
+            rows = 2 * self._kept_of(flow, control, flow.spread(p), base).bytes
+            found.append((chosen.kept + rows, chosen))
             many = many or in_a_row(flow.problem, chosen.longest)
         most, chosen = max(found, key=lambda one: one[0])
         repeats = 0 if chosen.stored else 1 if chosen.group == 1 else 2
@@ -153,7 +157,11 @@ class Reverse(Adjoint):
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
         chosen = self.layout(flow, control, p, base, ready.key, (floats, step))
-        rows = Measurements.empty(problem)
+        kept = self._kept_of(flow, control, p, base)
+        if (told := kept.told(self._memory // 2)) and told not in self._told:
+            say(told)
+            self._told.add(told)
+        rows = Measurements.empty(kept, lead=0 if flow is flow.one else 1)
         first_vjp = None
         if problem.measures_start:
             first, first_vjp = programs.measure(control.plan)(p, base, floats, step)
@@ -175,8 +183,7 @@ class Reverse(Adjoint):
         end, _ = march(problem.name, (floats, step), planned, control, advance, accepted, say)
         loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
 
-        # Cotangents of the pieces, handed out from the last segment to the first.
-        left = [list(cts) for cts in row_cts]
+        cotangents = Cotangents(rows, row_cts)
         ct: Floats = jax.tree.map(jnp.zeros_like, end)
         total = jax.tree.map(jnp.zeros_like, dict(p))
         probes: list[Array] = []
@@ -184,7 +191,7 @@ class Reverse(Adjoint):
             group = tape[first_of_group : first_of_group + chosen.group]
             starts = [] if chosen.stored else _starts(programs, p, base, ready.key, group)
             for number, done in reversed(list(enumerate(group))):
-                own = tuple(left[k].pop() for k in done.segment.active)
+                own = cotangents.of(done.segment)
                 if chosen.stored:
                     total, ct, probe = programs.backward(done.shape)(done.vjp, ct, own, total)
                 else:
@@ -194,7 +201,7 @@ class Reverse(Adjoint):
                 progress(done.segment.steps)
         stepped = total
         if first_vjp is not None:
-            total, ct = programs.pull_measure(first_vjp, [cts.pop() for cts in left], ct, total)
+            total, ct = programs.pull_measure(first_vjp, cotangents.of_start(), ct, total)
         total = programs.pull_start(start_vjp, ct, total)
         gradients = {path: np.asarray(value) for path, value in total.items()}
         return loss, terms, gradients, self._health(flow, probes[::-1], total, stepped)
@@ -215,15 +222,23 @@ class Reverse(Adjoint):
         known = (problem.name, control.plan, control.block)
         if known in self.layouts:
             return self.layouts[known]
-        longest = problem.longest(control.plan)
+        kept = self._kept_of(flow, control, p, base)
+        longest = kept.longest(problem.longest(control.plan))
         planned = problem.segments(longest)
         residual = 0.0
         if planned:
             sample = max(planned, key=lambda segment: segment.steps)
             forward = self._programs[problem.name].forward(control.shape(sample))
             residual = tree_bytes(forward.outputs(p, base, key, *point)[-1]) / sample.steps
-        self.layouts[known] = layout(problem.steps, tree_bytes(point[0]), residual, longest, self._memory)
+        left = max(0, self._memory - 2 * kept.bytes)
+        self.layouts[known] = layout(problem.steps, tree_bytes(point[0]), residual, longest, left)
         return self.layouts[known]
+
+    def _kept_of(self, flow: Flow, control: ListControl, p: P, base: Values) -> Kept:
+        name = flow.problem.name
+        if name not in self._kept:
+            self._kept[name] = kept_of(flow, p, base, control.plan)
+        return self._kept[name]
 
 
 def _starts(programs: Programs, p: P, base: Values, key: Array, group: Sequence[_Done]) -> list[_Point]:

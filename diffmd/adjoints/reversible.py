@@ -17,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from diffmd.adjoints.base import Adjoint, Floats, Gradient, Measurements, Progress, Say, Stored, merged, run_steps
+from diffmd.adjoints.base import Adjoint, Floats, Gradient, Progress, Say, Stored, merged, run_steps
 from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered, replica_values
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
 from diffmd.adjoints.reversible_programs import Passes
+from diffmd.adjoints.rows import Cotangents, Kept, Measurements, kept_of
 from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.damping import NEVER, interval
 from diffmd.dynamics.fixed_point import RANGE, Extent, FixedState
@@ -113,16 +114,25 @@ class _Walk:
         self._programs = Programs(flow)
         self._passes = Passes(flow, bits)
         self._told: set[str] = set()
+        self._known: Kept | None = None
 
     def _longest(self, control: ListControl) -> int:
         """Steps of a stretch, fewer where atoms are many."""
         return min(self._problem.longest(control.plan), LONGEST)
 
     def bytes(self, p: P, base: Values, control: ListControl) -> int:
-        """What is kept: two stretches of positions, velocities and kicks, the words, and a norm a step."""
-        states = 2 * 3 * (self._longest(control) + 1) * 3 * self._problem.dynamics.system.size
+        """What is kept: two stretches of positions, velocities and kicks, the words, a norm a step, and rows with
+        their cotangents."""
+        kept = self._kept(jax.eval_shape(self._flow.spread, p), base, control)
+        states = 2 * 3 * (kept.longest(self._longest(control)) + 1) * 3 * self._problem.dynamics.system.size
         copies = 1 if self._replicas is None else self._replicas.count
-        return 8 * (copies * states + self._problem.steps) + self._words(p, base).stored.nbytes
+        return 8 * (copies * states + self._problem.steps) + self._words(p, base).stored.nbytes + 2 * kept.bytes
+
+    def _kept(self, p: Mapping[str, Any], base: Values, control: ListControl) -> Kept:
+        """What of the frames is kept."""
+        if self._known is None:
+            self._known = kept_of(self._flow, p, base, control.plan)
+        return self._known
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
@@ -136,7 +146,8 @@ class _Walk:
         control, key = ready.controls[problem.name], ready.key
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
-        longest = self._longest(control)
+        kept = self._kept(p, base, control)
+        longest = kept.longest(self._longest(control))
         planned = problem.segments(longest)
         self._check_start(floats, planned)
         start, shown, extent = passes.begin(control.plan)(p, base, key, floats, step)
@@ -144,7 +155,7 @@ class _Walk:
         if words.stored.size and (told := words.told()) not in self._told:
             say(told)
             self._told.add(told)
-        rows = Measurements.empty(problem)
+        rows = Measurements.empty(kept, lead=0 if self._replicas is None else 1)
         first_vjp = None
         if problem.measures_start:
             first, first_vjp = programs.measure(control.plan)(p, base, shown, step)
@@ -165,13 +176,13 @@ class _Walk:
             progress(segment.steps)
         loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
 
-        left = [list(cts) for cts in row_cts]
+        cotangents = Cotangents(rows, row_cts)
         ct: Floats = jax.tree.map(jnp.zeros_like, floats)
         total = jax.tree.map(jnp.zeros_like, dict(p))
         norms: list[Any] = []
         whole = True
         for segment, shape in reversed(tape):
-            own = tuple(left[k].pop() for k in segment.active)
+            own = cotangents.of(segment)
             # Of its own, so that each stretch comes back with the program that it went with.
             then = ListControl(shape.plan, shape.block)
             rolled = self._rolled(p, base, key, then, state, words, longest, segment, False, say)
@@ -188,7 +199,7 @@ class _Walk:
             progress(segment.steps)
         self._check_returned(start, state, whole)
         if first_vjp is not None:
-            total, ct = programs.pull_measure(first_vjp, [cts.pop() for cts in left], ct, total)
+            total, ct = programs.pull_measure(first_vjp, cotangents.of_start(), ct, total)
         total = programs.pull_start(start_vjp, ct, total)
         along = np.concatenate(norms[::-1]) if norms else np.zeros(0)
         return loss, terms, {path: np.asarray(value) for path, value in total.items()}, along

@@ -57,8 +57,10 @@ def test_every_method_gives_the_same_shares(runs, average):
     assert apart(forward.gradients, reverse.gradients) < 1e-9
     assert apart(forward.standard_error, reverse.standard_error) < 1e-9
     assert apart(differences.gradients, reverse.gradients) < 1e-6
+    assert apart(differences.standard_error, reverse.standard_error) < 1e-6
     assert reverse.sign_agreement is not None
-    assert all(np.array_equal(reverse.sign_agreement[path], forward.sign_agreement[path]) for path in case.p)
+    for other in (forward, differences):
+        assert all(np.array_equal(reverse.sign_agreement[path], other.sign_agreement[path]) for path in case.p)
 
 
 def by_reverse(objective: Objective, replicas: Replicas | None) -> Adjoint:
