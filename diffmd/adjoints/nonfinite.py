@@ -1,8 +1,10 @@
-"""Where a derivative left the finite numbers although the trajectory did not: the step, the potential, the atoms."""
+"""Where a derivative left the finite numbers though the trajectory did not: step, atoms, potential or term of the loss."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +15,14 @@ from diffmd.adjoints.base import Gradient
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, segments
 from diffmd.forcefield import ForceField
+from diffmd.losses import LossTerm, compared, reduced
 from diffmd.neighbors import build
 from diffmd.objective import P, Problem
 from diffmd.simulation import Recorder
 from diffmd.system import State, Values
+
+_MOST_FRAMES = 1000
+"""At so many frames, from the first on, a term's derivative is looked at."""
 
 
 def first_lost_step(result: Gradient) -> int | None:
@@ -29,8 +35,15 @@ def first_lost_step(result: Gradient) -> int | None:
 
 
 def culprit(problem: Problem, p: P, base: Values, key: Array, control: ListControl, step: int | None) -> str | None:
-    """A sentence on the potential and the atoms whose force has no finite derivative, at `step` or at the start; None
-    where every force has one."""
+    """A sentence on what has no finite derivative: the force of a potential at `step` or at the start, with its atoms;
+    else a term's observable, with the step and atoms; else how the term reduces and compares. None where all have one.
+    """
+    start = (problem, p, base, key, control)
+    return _of_forces(*start, step) or _of_observables(*start, [] if step is None else [step + 1]) or _of_terms(*start)
+
+
+def _of_forces(problem: Problem, p: P, base: Values, key: Array, control: ListControl, step: int | None) -> str | None:
+    """On the potential and the atoms whose force has no finite derivative, at `step` or at the start."""
     for number in dict.fromkeys((step or 0, 0)):
         state = _state_at(problem, p, base, key, control, number)
         values = problem.values(p, base)
@@ -39,11 +52,89 @@ def culprit(problem: Problem, p: P, base: Values, key: Array, control: ListContr
             field = problem.dynamics.forcefield.only(name).with_mode("reverse")
             atoms, parameters = _lost(field, values, state, neighbors, name)
             if len(atoms):
-                shown = ", ".join(str(atom) for atom in atoms[:4]) + (", ..." if len(atoms) > 4 else "")
-                return f"the force of potentials.{name} on atoms {shown} has no finite derivative at step {number}"
+                return f"the force of potentials.{name} on {_shown(atoms)} has no finite derivative at step {number}"
             if parameters:
                 return f"the derivative of potentials.{name} by {', '.join(parameters)} is not finite at step {number}"
     return None
+
+
+def _shown(atoms: np.ndarray) -> str:
+    return "atoms " + ", ".join(str(atom) for atom in atoms[:4]) + (", ..." if len(atoms) > 4 else "")
+
+
+def _of_observables(
+    problem: Problem, p: P, base: Values, key: Array, control: ListControl, first: Sequence[int]
+) -> str | None:
+    """On the observable whose derivative is not finite, at the steps `first` or at any other of its frames."""
+    frames = [set(own.tolist()) for own in problem.frames]
+    wanted = sorted(set().union(*frames))
+    for steps in ([step for step in wanted if step in first], wanted[:_MOST_FRAMES]):
+        for number, look in _frames(problem, p, base, key, control, steps):
+            for term, own in zip(problem.terms, frames, strict=True):
+                if number not in own:
+                    continue
+                _, (values, *state) = look(term)
+                atoms = np.flatnonzero(~np.all([np.isfinite(ct).all(axis=1) for ct in state], axis=0))
+                lost = [name for name, ct in values.items() if not np.isfinite(ct).all()]
+                if len(atoms) or lost:
+                    what = f"the derivative of {term.name}.observable is not finite at step {number}"
+                    return f"{what}, {_shown(atoms)}" if len(atoms) else f"{what}, by {', '.join(lost)}"
+    return None
+
+
+def _of_terms(problem: Problem, p: P, base: Values, key: Array, control: ListControl) -> str | None:
+    """On the term whose reduction or comparison has no finite derivative by what was measured."""
+    frames = [set(own.tolist()) for own in problem.frames]
+    wanted = sorted(set().union(*frames))
+    if len(wanted) > _MOST_FRAMES:
+        return None
+    rows: list[list[Any]] = [[] for _ in frames]
+    for number, look in _frames(problem, p, base, key, control, wanted):
+        for term, own, kept in zip(problem.terms, frames, rows, strict=True):
+            if number in own:
+                kept.append(look(term)[0])
+    for term, kept in zip(problem.terms, rows, strict=True):
+        whole = jax.tree.map(lambda *parts: jnp.stack(parts), *kept)
+        slopes = jax.grad(lambda measured: compared(term, reduced(term, measured)))(whole)  # noqa: B023 - used at once
+        if not all(np.isfinite(slope).all() for slope in jax.tree.leaves(slopes)):
+            what = f"the derivative of {term.name} by what its observable measured is not finite"
+            return f"{what}; look at its reduce and compare"
+    return None
+
+
+def _frames(
+    problem: Problem, p: P, base: Values, key: Array, control: ListControl, steps: Sequence[int]
+) -> Iterator[tuple[int, Any]]:
+    """Each of the steps, rising, with a function of a term: what its observable measures there, and the cotangents of
+    values that parameters fill, positions and velocities, pulled from some cotangent of that."""
+    recorder, problem = Recorder(problem), problem.with_mode("reverse")
+    state, done = recorder.start(p, base, control), 0
+    for number in steps:
+        plan = segments([Leg(number - done, 0, ())], problem.longest(control.plan), done) if number > done else []
+        state = recorder.run(p, base, key, control, state, plan, lambda *_: None, lambda _: None)
+        done, plan_now = number, control.plan
+
+        def look(term: LossTerm, state: State = state, plan: Any = plan_now) -> Any:
+            def pulled(p: P, base: Values, state: State) -> Any:
+                values = problem.values(p, base)
+                neighbors = build(plan, state.positions, state.box, problem.dynamics.system.excluded)
+
+                def measured(own: Mapping[str, Array], x: Array, v: Array) -> Any:
+                    at = dataclasses.replace(state, positions=x, velocities=v)
+                    return term.observable.measure(problem.dynamics.frame({**values, **own}, at, neighbors))
+
+                own = {name: values[name] for name in problem.watched}
+                out, pull = jax.vjp(measured, own, state.positions, state.velocities)
+                return out, pull(jax.tree.map(_some, out))
+
+            return recorder.compiled((term.name, plan), pulled)(p, base, state)
+
+        yield number, look
+
+
+def _some(array: Array) -> Array:
+    """A cotangent in which no two numbers cancel."""
+    return 1 + jnp.arange(array.size, dtype=array.dtype).reshape(array.shape)
 
 
 def _state_at(problem: Problem, p: P, base: Values, key: Array, control: ListControl, step: int) -> State:
@@ -66,7 +157,7 @@ def _lost(
         return field.forces({**values, **own}, x, state.box, neighbors)  # type: ignore[arg-type]
 
     out, pull = jax.vjp(forces, own, state.positions)
-    by_parameter, by_position = pull(jnp.ones_like(out) + jnp.arange(out.size, dtype=out.dtype).reshape(out.shape))
+    by_parameter, by_position = pull(_some(out))
     atoms = np.flatnonzero(~np.isfinite(np.asarray(by_position)).all(axis=1))
     lost = [key.removeprefix(f"potentials.{name}.") for key, g in by_parameter.items() if not np.isfinite(g).all()]
     return atoms, lost

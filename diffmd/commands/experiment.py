@@ -236,14 +236,14 @@ def differentiated(adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P,
         raise NumericalError("the loss is not finite although the trajectory is: look at its observables and targets")
     for path, gradient in result.gradients.items():
         if not np.isfinite(gradient).all():
-            told = _lost_derivative(experiment, ready, p, result) or result.health.advice
+            told = _lost_derivative(experiment, ready, p, result)
             what = f"the gradient with respect to {path} is not finite although the trajectory is"
-            raise NumericalError(f"{what}: {told}")
+            raise NumericalError(f"{what}: {told}" if told else f"{what}; run fewer steps, or check it with gradcheck")
     return result
 
 
 def _lost_derivative(experiment: Experiment, ready: Ready, p: P, result: Gradient) -> str | None:
-    """Which potential, step and atoms made a gradient that is not finite."""
+    """Which potential or term, step and atoms made a gradient that is not finite."""
     alone, step = first_run(ready), first_lost_step(result)
     for one in experiment.systems:
         control = dataclasses.replace(alone.controls[one.name])

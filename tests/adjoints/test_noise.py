@@ -12,6 +12,8 @@ from support.objectives import FLUID, changed, ready
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import along_trajectory, noise
 from diffmd.adjoints.nonfinite import culprit, first_lost_step
+from diffmd.losses import Frames, LossTerm
+from diffmd.observables.base import Observable, SeriesObservable
 
 CALM = Health("cotangent", np.arange(3.0), np.ones(3), 0.0, None, "")
 
@@ -68,3 +70,38 @@ def test_the_potential_and_the_atoms_that_lost_it_are_named(double):
     assert said is not None
     assert "potentials.torn" in said
     assert "step 0" in said
+
+
+class Torn(Observable):
+    """Finite, with a derivative that is not, by two atoms, from the time on at which it is asked for."""
+
+    def measure(self, frame):
+        gap = jnp.where(frame.time > 0.035, 0.0, 1.0) * (frame.positions[3, 0] - frame.positions[7, 1])
+        return jnp.sqrt(jnp.abs(gap))
+
+
+class Spread(SeriesObservable):
+    """A root of what is zero."""
+
+    def measure(self, frame):
+        return {"x": frame.positions[0, 0]}
+
+    def over(self, rows):
+        return jnp.sqrt(jnp.var(0.0 * rows["x"]))
+
+
+def test_the_observable_that_lost_it_is_named_with_its_step_and_atoms(double):
+    case = ready(changed(FLUID, parameters=["potentials.lj"]))
+    problem = case.experiment.objective.problems[0]
+    start = (case.p, case.ready.values["default"], case.ready.key, case.ready.controls["default"])
+
+    def said(observable, step):
+        term = LossTerm.create("loss.0", observable, frames=Frames(2, 8, 2), compare="none")
+        return culprit(dataclasses.replace(problem, terms=(term,)), *start, step)
+
+    assert said(Torn(), None) == "the derivative of loss.0.observable is not finite at step 4, atoms 3, 7"
+    # The cotangent was lost on the way back from step 8.
+    assert said(Torn(), 7) == "the derivative of loss.0.observable is not finite at step 8, atoms 3, 7"
+    assert said(Spread(), None) == (
+        "the derivative of loss.0 by what its observable measured is not finite; look at its reduce and compare"
+    )
