@@ -18,7 +18,7 @@ from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec
 from diffmd.dynamics.frame import Frame
 from diffmd.errors import ConfigError
 from diffmd.losses import ALL, END, Frames, LossTerm, frame_steps
-from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
+from diffmd.observables.base import Observable, ObservableContext, ReadStructure, SeriesObservable
 from diffmd.units import Units
 
 _ROUNDED = 1e-4
@@ -32,12 +32,13 @@ def frames_of(spec: str | FramesSpec) -> Frames:
     return ALL if spec == "all" else END
 
 
-def reader_of(folder: Path, units: Units, size: int) -> Callable[[str, int, str], Float[np.ndarray, "atoms 3"]]:
-    """Reads the positions of a frame of a structure file, of as many atoms as the system has."""
+def reader_of(folder: Path, units: Units, size: int) -> Callable[[str, int, str], ReadStructure]:
+    """Reads the positions of a frame of a structure file, of as many atoms as the system has, and its box."""
 
-    def read(file: str, frame: int, path: str) -> Float[np.ndarray, "atoms 3"]:
+    def read(file: str, frame: int, path: str) -> ReadStructure:
         found = structure(folder, file, frame, units, path)
-        return per_atom(found.positions, size, f"{path}.path")
+        box = None if found.box is None else _box_of(found.box)
+        return per_atom(found.positions, size, f"{path}.path"), box
 
     return read
 
@@ -105,12 +106,10 @@ def _measured(
     """The observable's value on a reference structure: in the file's box where it has one and the system has one."""
     if isinstance(observable, SeriesObservable) or not observable.configurational:
         raise ConfigError("only what depends on positions alone can be measured on a structure", path)
-    found = structure(folder, spec.path, spec.frame, context.system.units, path)
-    positions = per_atom(found.positions, context.system.size, f"{path}.path")
+    positions, own = reader_of(folder, context.system.units, context.system.size)(spec.path, spec.frame, path)
     box = Box(jnp.asarray(context.box.vectors, dtype=float), context.box.shape)
-    if box.periodic and found.box is not None:
-        own = _box_of(found.box)
-        if not np.allclose(found.box, box.vectors, rtol=0, atol=_ROUNDED * np.abs(found.box).max()):
+    if box.periodic and own is not None:
+        if not np.allclose(own.vectors, box.vectors, rtol=0, atol=_ROUNDED * float(jnp.max(own.vectors))):
             try:
                 # What fits the system's box, such as the range of an RDF, need not fit the file's.
                 term.observable.build(dataclasses.replace(context, box=own))  # type: ignore[attr-defined]

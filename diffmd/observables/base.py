@@ -59,7 +59,10 @@ class SeriesObservable(abc.ABC):
         return 2
 
 
-def _no_structure(file: str, frame: int, path: str) -> Float[np.ndarray, "atoms 3"]:
+ReadStructure = tuple[Float[np.ndarray, "atoms 3"], Box | None]
+
+
+def _no_structure(file: str, frame: int, path: str) -> ReadStructure:
     raise ConfigError(f"structures cannot be read here ({file})", path)
 
 
@@ -77,7 +80,8 @@ class ObservableContext:
         name: the observable's path in the config (``loss.0.observable``), for errors.
         start: starting positions; None where a config is checked and nothing is drawn or read yet.
         read_structure: (file as the config has it, frame, path in the config of the section that names them, for
-            errors) -> positions of a structure file. Where a config is checked without reading it gives zeros.
+            errors) -> positions of a structure file, and its box where it has one. Where a config is checked without
+            reading it gives zeros.
         load_function: (``./mine.py:function`` or ``package.module:function``, path in the config where it stands, for
             errors) -> the function.
         potentials: names of the system's potentials.
@@ -87,7 +91,7 @@ class ObservableContext:
     box: Box
     name: str
     start: Float[np.ndarray, "atoms 3"] | None = None
-    read_structure: Callable[[str, int, str], Float[np.ndarray, "atoms 3"]] = _no_structure
+    read_structure: Callable[[str, int, str], ReadStructure] = _no_structure
     load_function: Callable[[str, str], Callable[..., Any]] = _no_function
     potentials: tuple[str, ...] = ()
 

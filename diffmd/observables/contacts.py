@@ -14,7 +14,7 @@ from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, Observable, ObservableContext
 from diffmd.observables.coordination import check_reach, within
 from diffmd.observables.listed import listed
-from diffmd.observables.reference import REFERENCE, Reference, known, reference_positions
+from diffmd.observables.reference import REFERENCE, Reference, known, reference_structure
 from diffmd.observables.selection import ATOMS, TYPES, select
 from diffmd.observables.vectors import displacements, shortest_images
 from diffmd.potentials.elementwise import safe_norm
@@ -109,8 +109,9 @@ class NativeContactsSpec(Spec):
             raise ConfigError(f"{len(selected)} atoms have no pair more than {self.separation} apart", context.name)
         pairs = np.stack([selected[first], selected[second]], axis=-1)
         check_reach(context.box, self.cutoff * self.factor, context.path("cutoff"))
-        y = jnp.asarray(reference_positions(self.reference, context, selected), dtype=float)
-        distances = np.linalg.norm(np.asarray(shortest_images(context.box, y[second] - y[first])), axis=-1)
+        reference, box = reference_structure(self.reference, context, selected)
+        y = jnp.asarray(reference, dtype=float)
+        distances = np.linalg.norm(np.asarray(shortest_images(box, y[second] - y[first])), axis=-1)
         native = distances < self.cutoff
         if not np.any(native) and known(self.reference, context):
             raise ConfigError("no pair of the reference is nearer than this", context.path("cutoff"))

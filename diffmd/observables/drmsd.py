@@ -14,7 +14,7 @@ from diffmd.box import Box, Components
 from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, Observable, ObservableContext
 from diffmd.observables.images import BLOCK, components, shortest, squared
-from diffmd.observables.reference import REFERENCE, Reference, reference_positions
+from diffmd.observables.reference import REFERENCE, Reference, reference_structure
 from diffmd.observables.selection import ATOMS, TYPES, select, take
 from diffmd.observables.vectors import root
 from diffmd.spec import OBSERVABLES, Spec
@@ -24,8 +24,8 @@ from diffmd.spec import OBSERVABLES, Spec
 class DistanceDeviation(Observable):
     """sqrt(2 / (N (N - 1)) sum_{i<j} (r_ij - s_ij)^2), r the distances in the frame and s those of the reference.
 
-    By shortest images: those of s in the starting box. It needs no superposition, and does not tell mirror images
-    apart. Where all distances are the reference's it has a cusp, and derivative zero. Pairs are streamed over.
+    By shortest images: those of s in the box of the reference. It needs no superposition, and does not tell mirror
+    images apart. Where all distances are the reference's it has a cusp, and derivative zero. Pairs are streamed over.
 
     Attributes:
         selected: the atoms.
@@ -77,4 +77,4 @@ class DistanceDeviationSpec(Spec):
         selected = select(context, self.atoms, self.types)
         if len(selected) < 2:
             raise ConfigError("a distance takes at least two atoms; one is selected", context.name)
-        return DistanceDeviation(selected, reference_positions(self.reference, context, selected), context.box)
+        return DistanceDeviation(selected, *reference_structure(self.reference, context, selected))

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
+from diffmd.box import Box
 from diffmd.errors import ConfigError
 from diffmd.observables.base import ObservableContext
 from diffmd.spec import Spec, quantity
@@ -50,12 +51,14 @@ def known(reference: StartReference | FileReference | InlineReference, context: 
     return isinstance(reference, InlineReference) or context.start is not None
 
 
-def reference_positions(
+def reference_structure(
     reference: StartReference | FileReference | InlineReference,
     context: ObservableContext,
     selected: Int[np.ndarray, "selected"],
-) -> Float[np.ndarray, "selected 3"]:
-    """The reference positions of the selected atoms [length]; zeros where they are not `known`.
+) -> tuple[Float[np.ndarray, "selected 3"], Box]:
+    """The reference positions of the selected atoms [length], zeros where they are not `known`, and their box.
+
+    That is the one of the start; of a file its own, where both it and the system have one.
 
     Raises:
         ConfigError: for a file that cannot be read or has another number of atoms, or values of another number.
@@ -63,15 +66,15 @@ def reference_positions(
     size = context.system.size
     if isinstance(reference, StartReference):
         every = np.zeros((size, 3)) if context.start is None else np.asarray(context.start, dtype=float)
-        return every[selected]
+        return every[selected], context.box
     if isinstance(reference, FileReference):
-        where = context.path("reference")
-        return np.asarray(context.read_structure(reference.path, reference.frame, where), dtype=float)[selected]
+        every, box = context.read_structure(reference.path, reference.frame, context.path("reference"))
+        return every[selected], context.box if box is None or not context.box.periodic else box
     values = np.asarray(reference.values, dtype=float)
     if len(values) == size:
-        return values[selected]
+        return values[selected], context.box
     if len(values) == len(selected):
-        return values
+        return values, context.box
     counts = f"{size}" if size == len(selected) else f"{size}, or those of the {len(selected)} selected"
     message = f"has positions of {len(values)} atoms; the system has {counts}"
     raise ConfigError(message, context.path("reference.values"))

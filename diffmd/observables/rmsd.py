@@ -14,7 +14,7 @@ from diffmd.box import transform
 from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, Observable, ObservableContext
 from diffmd.observables.molecules import UNWRAP, Molecules
-from diffmd.observables.reference import REFERENCE, Reference, reference_positions
+from diffmd.observables.reference import REFERENCE, Reference, reference_structure
 from diffmd.observables.selection import ATOMS, TYPES, select
 from diffmd.observables.superposition import covariance, optimal_rotation
 from diffmd.observables.vectors import root, whole
@@ -78,7 +78,7 @@ class DeviationSpec(Spec):
         selected = select(context, self.atoms, self.types)
         if self.superpose and len(selected) < 2:
             raise ConfigError("one atom superposes on any other; select at least two", context.name)
-        reference = reference_positions(self.reference, context, selected)
+        reference, box = reference_structure(self.reference, context, selected)
         if self.unwrap:
-            reference = np.asarray(whole(context.box, jnp.asarray(reference, dtype=float)))
+            reference = np.asarray(whole(box, jnp.asarray(reference, dtype=float)))
         return Deviation(Molecules(selected[None], self.masses, self.unwrap), reference, self.superpose)

@@ -8,6 +8,7 @@ from MDAnalysis.analysis.align import AlignTraj
 from MDAnalysis.analysis.rms import RMSF, rmsd
 from support.derivatives import check_derivatives, check_finite, quick_jit
 
+from diffmd.box import Box
 from diffmd.errors import ConfigError
 from diffmd.observables.superposition import optimal_rotation
 
@@ -100,7 +101,7 @@ def test_the_rotation_and_its_derivative(double):
 def test_references(make, frame, double):
     x, y = structure(0), structure(1)
     expected = rmsd(x[[2, 5, 3]], y[[2, 5, 3]], superposition=True)
-    read = {("native.pdb", 4, "loss.0.observable.reference"): y}
+    read = {("native.pdb", 4, "loss.0.observable.reference"): (y, None)}
     references = [
         {"kind": "start"},
         {"kind": "file", "path": "native.pdb", "frame": 4},
@@ -122,11 +123,32 @@ def test_a_torn_molecule_is_made_whole(make, frame, double):
     assert float(value) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"kind": "drmsd"}, 0.0),
+        ({"kind": "rmsd", "unwrap": True, "superpose": False}, 0.0),
+        ({"kind": "native_contacts", "cutoff": 0.6, "separation": 0, "factor": 1.0, "width": 0.1}, 0.5),
+    ],
+)
+def test_a_file_is_whole_in_its_own_box(make, frame, section, expected, double):
+    """Two atoms across the border of a file's box of 2 are as far apart as in one of 4, where they do not cross it."""
+    torn, box = np.array([[0.25, 0, 0], [1.75, 0, 0]]), Box(jnp.eye(3) * 2, "orthorhombic")
+    reference = {"kind": "file", "path": "x.pdb"}
+    observable = make(
+        section | {"reference": reference}, "AA", np.eye(3) * 4, read_structure=lambda *which: (torn, box)
+    )
+    value = observable.measure(frame([[0.25, 0, 0], [-0.25, 0, 0]], np.eye(3) * 4))
+    assert float(value) == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["rmsd", "drmsd", "native_contacts"])
 @pytest.mark.parametrize("reference", [{"kind": "start"}, {"kind": "file", "path": "x.pdb"}], ids=["start", "file"])
 def test_a_check_without_files_refuses_nothing(make, kind, reference):
     extra = {"cutoff": 0.5, "width": 0.1} if kind == "native_contacts" else {}
-    make({"kind": kind, "reference": reference, **extra}, "A" * N, read_structure=lambda *which: np.zeros((N, 3)))
+    make(
+        {"kind": kind, "reference": reference, **extra}, "A" * N, read_structure=lambda *which: (np.zeros((N, 3)), None)
+    )
 
 
 def distances(x):

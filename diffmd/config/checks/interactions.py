@@ -136,7 +136,7 @@ def observable_context(path: str, one: EffectiveSystem, system: System) -> obser
         box_of(one),
         path,
         None,
-        lambda file, frame, path: np.zeros((system.size, 3)),
+        lambda file, frame, path: (np.zeros((system.size, 3)), None),
         _function,
         tuple(name.rpartition(".")[2] for name in one.potentials),
     )
