@@ -1,4 +1,4 @@
-"""Where a derivative left the finite numbers though the trajectory did not: step, atoms, potential or term of the loss."""
+"""Where a derivative left the finite numbers, though the trajectory did not: its step, atoms, potential or term."""
 
 from __future__ import annotations
 

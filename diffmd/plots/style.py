@@ -90,6 +90,14 @@ def integer_ticks(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
+def decades_only(axes: Axes) -> None:
+    """Numbers at the decades of a logarithmic x axis alone: those between them would overlap."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(numticks=8))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def mark_lines(axes: Axes, marks: tuple[float, ...]) -> None:
     """Vertical lines at the values that the user marked, named by their value."""
     for value in marks:
