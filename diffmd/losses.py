@@ -134,7 +134,9 @@ class LossTerm:
         if compare == "kullback_leibler" and (array.ndim == 0 or np.any(array < 0) or not np.any(array > 0)):
             raise ConfigError("a distribution is a curve or an array of numbers from 0 on, not all 0", f"{name}.target")
         grid = term._grid(times)
-        if grid is not None and array.ndim > 0 and array.shape != grid.shape:
+        # A correlation of vectors has axes besides that of its lags; `compared` looks at all of them.
+        along = array.shape[:1] if reduce == "correlation" else array.shape
+        if grid is not None and array.ndim > 0 and along != grid.shape:
             raise ConfigError(f"the target has shape {array.shape}, the observable {grid.shape}", f"{name}.target")
         return dataclasses.replace(term, target=array)
 

@@ -43,6 +43,7 @@ RDF = {"kind": "rdf", "range": 1.5, "bins": 5}
     [
         (TENSOR, [1.0, 2.0], {}, "the target has shape (2,), the observable (3, 3)"),
         (TENSOR, [[1.0, 2.0]] * 2, {"frames": "all", "reduce": "none"}, "shape (2, 2), the observable (3, 3)"),
+        (TENSOR, [[1.0] * 3] * 2, {"frames": "all", "reduce": "correlation"}, "(2, 3), the observable (2, 3, 3)"),
         (
             {"kind": "potential_energy", "potential": "bond"},
             [1.0],
@@ -74,6 +75,7 @@ def test_a_target_of_another_shape_is_refused(
     [
         (TENSOR, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], {"frames": "all", "reduce": "none"}),
         (TENSOR, 1.0, {}),
+        (TENSOR, [[[1.0] * 3] * 3] * 2, {"frames": "all", "reduce": "correlation"}),
         (RDF, [1.0] * 5, {}),
         ({"kind": "vacf", "lags": 3}, [3.0, 2.0, 1.0], {"frames": "all"}),
         ({"kind": "python", "function": "math:sqrt"}, [1.0, 2.0], {}),
