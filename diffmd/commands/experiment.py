@@ -289,14 +289,3 @@ def _explained_replica(one: BuiltSystem, ready: Ready, p: P, failure: NonFiniteE
             told = explain(one.problem, p, own, key, control, found)
             return NumericalError(f"replica {number}: {told}")
     return failure
-
-
-def zero_gradients(result: Gradient) -> list[str]:
-    """A warning for each parameter whose gradient is exactly zero."""
-    return [
-        f"the gradient with respect to {path} is exactly zero: the loss does not depend on it here "
-        "(a network whose ReLUs are all off, atoms out of reach, or a parameter that nothing uses); "
-        "another seed or start may bring it to life"
-        for path, gradient in result.gradients.items()
-        if gradient.size and not np.any(gradient)
-    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import noise
+from diffmd.adjoints.zeros import exact_zeros, zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
     copied,
@@ -17,7 +19,6 @@ from diffmd.commands.experiment import (
     method_spec,
     replicas_in,
     starting_parameters,
-    zero_gradients,
 )
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
@@ -48,7 +49,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
         result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)
         session.reporter.finish()
-        for warning in zero_gradients(result):
+        for warning in zero_warnings(result).values():
             session.reporter.warning(warning)
         if result.standard_error is not None and (sentence := noise(result)):
             session.reporter.warning(sentence)
@@ -78,9 +79,15 @@ def answer_of(result: Gradient, p: P) -> dict[str, Any]:
         "gradients": {
             path: refer(value, GRADIENTS, dataset_name("gradients", path)) for path, value in result.gradients.items()
         },
-        "health": health_of(result.health),
+        "health": {**health_of(result.health), **_zeros_of(result)},
         **_noise_of(result),
     }
+
+
+def _zeros_of(result: Gradient) -> dict[str, Any]:
+    """What ``--json`` prints of exact zeros: how many of how many numbers, and the first places; nothing without."""
+    zeros = {path: dataclasses.asdict(found) for path, found in exact_zeros(result).items()}
+    return {"zero": zeros} if zeros else {}
 
 
 def _noise_of(result: Gradient) -> dict[str, Any]:

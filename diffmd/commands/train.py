@@ -11,6 +11,7 @@ import numpy as np
 
 from diffmd.adjoints.base import Gradient
 from diffmd.adjoints.health import noise
+from diffmd.adjoints.zeros import zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
     differentiated,
@@ -18,7 +19,6 @@ from diffmd.commands.experiment import (
     made_ready,
     replicas_in,
     starting_parameters,
-    zero_gradients,
 )
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.recording import link_first, record, trajectory_name
@@ -239,9 +239,11 @@ class _Training:
                 )
 
     def _warn(self, result: Gradient) -> None:
-        for warning in zero_gradients(result):
-            if warning not in self.warned:
-                self.warned.add(warning)
+        for path, warning in zero_warnings(result).items():
+            # Once all of it and once some of it: how many entries they are may change with every epoch.
+            known = f"{path} {'whole' if not np.any(result.gradients[path]) else 'part'}"
+            if known not in self.warned:
+                self.warned.add(known)
                 self.session.reporter.warning(warning)
         sentence = noise(result)
         if sentence is not None and not self.noisy:

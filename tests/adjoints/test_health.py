@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from support.objectives import FLUID, MOLECULE, PLENTY, apart, changed, flat, nothing, ready
 
+from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.horizon import Back, calm_horizon, gathered_back, growing_horizon, outgrown
 from diffmd.adjoints.reverse import Reverse
-from diffmd.commands.experiment import zero_gradients
+from diffmd.adjoints.zeros import Zeros, exact_zeros, zero_warnings
 from diffmd.commands.gradient import health_of
 from diffmd.dynamics.probes import sketch
 
@@ -104,9 +105,26 @@ def test_a_dead_network_gets_a_warning():
     dead = {**case.p, bias: jnp.full_like(case.p[bias], -100.0)}
     result = case.reverse(dead)
     first = next(path for path in case.p if path.endswith("0/weight"))
-    said = "\n".join(zero_gradients(result))
+    said = "\n".join(zero_warnings(result).values())
     assert f"{first} is exactly zero" in said
     assert "ReLU" in said
+
+
+def test_entries_that_are_exactly_zero_are_named():
+    some = np.ones((3, 3))
+    some[1:, 1:] = some[0, 2] = 0
+    gradients = {"a": some, "b": np.array([0.0, 2.0]), "c": np.array(0.0), "d": np.ones(2)}
+    result = Gradient(0.0, [0.0], gradients, Health("tangent", np.zeros(0), np.zeros(0), None, None, ""))
+    found = exact_zeros(result)
+    assert found == {
+        "a": Zeros(5, 9, [[0, 2], [1, 1], [1, 2], [2, 1]]),
+        "b": Zeros(1, 2, [[0]]),
+        "c": Zeros(1, 1, []),
+    }
+    said = zero_warnings(result)
+    assert "zero in 5 of its 9 entries ([0, 2], [1, 1], [1, 2], [2, 1], ...)" in said["a"]
+    assert "zero in 1 of its 2 entries (0): the loss" in said["b"]
+    assert "c is exactly zero: " in said["c"]
 
 
 def test_sentences():

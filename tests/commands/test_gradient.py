@@ -68,8 +68,9 @@ def test_a_stop_and_a_resume(reverse: tuple[Path, dict], tmp_path: Path):
 def test_a_gradient_that_is_exactly_zero_gets_a_warning(tmp_path: Path):
     far = changed(FLUID, potentials__lj__epsilon=0.0, parameters=["potentials.lj.sigma"], dynamics__steps=2)
     listener = Listener()
-    gradient(request(written(tmp_path, far), tmp_path / "run"), listener)
+    answer = gradient(request(written(tmp_path, far), tmp_path / "run"), listener).answer
     assert any("potentials.lj.sigma is exactly zero" in text for text in listener.warned)
+    assert answer["health"]["zero"] == {"potentials.lj.sigma": {"count": 1, "of": 1, "first": []}}
 
 
 def test_a_truncated_cutoff_warns(tmp_path: Path):
