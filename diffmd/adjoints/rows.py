@@ -95,13 +95,14 @@ class Kept:
 def rows_sentence(total: float, size: float, count: int) -> str:
     """What rows that are kept to the end take, and what to do about it."""
     return (
-        f"{count} frames of {_amount(size)} each are kept to the end of the run, {_amount(total)} in all; measure "
+        f"{count} frames of {amount(size)} each are kept to the end of the run, {amount(total)} in all; measure "
         "fewer (frames: {from: 0, every: n} with a larger n), or take reduce: mean of an observable of single frames, "
         "which is added up on the way"
     )
 
 
-def _amount(count: float) -> str:
+def amount(count: float) -> str:
+    """Bytes in MB or GB."""
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 

@@ -9,7 +9,7 @@ from diffmd.config.checks.dynamics import dynamics_problems, list_problems
 from diffmd.config.checks.geometry import reach_problems, system_problems
 from diffmd.config.checks.interactions import Interactions, built, truncated_potentials
 from diffmd.config.checks.losses import loss_problems, series_problems
-from diffmd.config.checks.memory import memory_problems
+from diffmd.config.checks.memory import frame_problems, memory_problems
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.checks.parameters import parameter_problems, train_problems
 from diffmd.config.checks.targets import target_problems
@@ -51,6 +51,8 @@ def problems(config: Config, folder: Path, *, loss: bool = True) -> Iterator[Con
             of_loss = [*loss_problems(one, folder), *series_problems(one, found.observables)]
             yield from of_loss
             yield from target_problems(one, folder, found.observables, {problem.path or "" for problem in of_loss})
+            replicas: int | None = vars(config.gradient).get("replicas")
+            yield from frame_problems(one, found.observables, replicas or 1, config.precision)
     yield from temperature_problems(config, systems)
     yield from train_problems(config)
     if len(interactions) == len(systems):

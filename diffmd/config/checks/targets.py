@@ -90,13 +90,13 @@ def _compare(
     box = box_of(one)
 
     def loss(positions: Float[Array, "frames atoms 3"]) -> Array:
-        rows: Rows = jax.vmap(lambda x: observable.measure(_frame(x, box, names)))(positions)
+        rows: Rows = jax.vmap(lambda x: observable.measure(frame_shaped(x, box, names)))(positions)
         return evaluate_term(whole, rows)
 
     jax.eval_shape(loss, jax.ShapeDtypeStruct((len(times), atoms, 3), np.dtype(float)))
 
 
-def _frame(x: Float[Array, "atoms 3"], box: Box, potentials: tuple[str, ...]) -> Frame:
+def frame_shaped(x: Float[Array, "atoms 3"], box: Box, potentials: tuple[str, ...]) -> Frame:
     """A frame whose arrays have the shapes of a run's."""
     number = x[0, 0]
     return Frame(
