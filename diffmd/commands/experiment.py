@@ -17,6 +17,7 @@ from diffmd.adjoints.flow import DRAWN, Replicas, replica_keys, replica_values, 
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.nonfinite import culprit, first_lost_step
 from diffmd.adjoints.options import replicas_of
+from diffmd.commands.lost_terms import lost_terms
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.config.checks.memory import installed_memory
@@ -233,7 +234,7 @@ def differentiated(adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P,
     except NonFiniteError as failure:
         raise explained(experiment, ready, p, failure) from failure
     if not np.isfinite(result.loss):
-        raise NumericalError("the loss is not finite although the trajectory is: look at its observables and targets")
+        raise NumericalError(lost_terms(experiment, result.terms))
     for path, gradient in result.gradients.items():
         if not np.isfinite(gradient).all():
             told = _lost_derivative(experiment, ready, p, result)

@@ -10,7 +10,7 @@ from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.losses import LossTerm
 
 _ZERO = (
-    "it divides by what is zero here, such as velocities at rest, or the fluctuation of frames that are all alike; "
+    "as a rule it divides by what is zero, such as velocities at rest, or a fluctuation of frames that are all alike; "
     "take frames further on, or atoms that move"
 )
 _NEGATIVE = "the curve that it measures has negative values or is zero everywhere, so it is no distribution"
