@@ -212,6 +212,11 @@ def replicas_in(spec: Spec) -> int | None:
     return count
 
 
+def samples_in(spec: Spec) -> bool:
+    """Whether a gradient method has independent samples, replicas or blocks, and so a standard error."""
+    return any(vars(spec).get(name) is not None for name in ("replicas", "blocks"))
+
+
 def adjoint_of(spec: Spec, experiment: Experiment) -> Adjoint:
     """The adjoint of a `gradient` section."""
     assert isinstance(spec, MethodSpec)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from diffmd.adjoints.base import Gradient
+from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import noise
 from diffmd.adjoints.zeros import zero_warnings
 from diffmd.commands.experiment import (
@@ -18,6 +18,7 @@ from diffmd.commands.experiment import (
     first_run,
     made_ready,
     replicas_in,
+    samples_in,
     starting_parameters,
 )
 from diffmd.commands.quiet import QuietReporter
@@ -220,7 +221,8 @@ class _Training:
             return progress, TrainingLog.resume(folder, progress.epoch)
         terms = sum(len(problem.terms) for problem in self.experiment.objective.problems)
         shapes = {path: np.asarray(value) for path, value in self.start.items()}
-        return Progress.start(self.optimizer, self.start), TrainingLog.create(folder, terms, shapes)
+        log = TrainingLog.create(folder, terms, shapes, errors=samples_in(self.session.config.gradient))
+        return Progress.start(self.optimizer, self.start), log
 
     def _save(self, progress: Progress) -> None:
         lists = {name: control.to_json() for name, control in self.ready.controls.items()}
@@ -277,7 +279,14 @@ def _logged(row: EpochRecord) -> Epoch:
         row.norm,
         row.wall,
         row.result.standard_error,
+        _health(row.result.health),
     )
+
+
+def _health(health: Health) -> dict[str, Any]:
+    """What an epoch's line has of it: what the method can tell, in a few numbers and a sentence."""
+    told = {name: vars(health)[name] for name in ("growth_rate", "horizon", "effective_samples", "advice")}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _referred(p: Mapping[str, Any]) -> dict[str, Any]:

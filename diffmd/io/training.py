@@ -22,6 +22,7 @@ from diffmd.io.values import Number, dataset_name, plain, summarize
 TRAINING, METRICS = "training.h5", "metrics.jsonl"
 _WHAT = "the record of a training"
 _EPOCH = "/epoch"
+_GROUPS, _ERROR = ("parameters", "gradients"), "standard_error"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Epoch:
         gradients: path -> d loss / d value.
         gradient_norm: Euclidean norm of the whole gradient.
         wall_s: seconds it took.
-        standard_error: path -> that of the gradient, where it is a mean (in ``metrics.jsonl`` alone).
+        standard_error: path -> that of the gradient, where it is a mean.
+        health: what the gradient's method tells of it: numbers and text by name (in ``metrics.jsonl`` alone).
     """
 
     epoch: int
@@ -47,6 +49,7 @@ class Epoch:
     gradient_norm: float
     wall_s: float
     standard_error: Mapping[str, Number] | None = None
+    health: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Training:
         gradient_norm: (epochs,).
         parameters: path -> (epochs, ...).
         gradients: path -> (epochs, ...).
+        standard_error: path -> that of the gradients (epochs, ...), nan where there was none; empty where the method
+            gives none.
     """
 
     epoch: np.ndarray
@@ -68,6 +73,7 @@ class Training:
     gradient_norm: np.ndarray
     parameters: Mapping[str, np.ndarray]
     gradients: Mapping[str, np.ndarray]
+    standard_error: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 class TrainingLog:
@@ -78,7 +84,8 @@ class TrainingLog:
         self._metrics = folder / METRICS
         self._store = PendingH5(folder / TRAINING)
         try:
-            groups = {group: path_datasets(self._store.file, group) for group in ("parameters", "gradients")}
+            groups = {group: path_datasets(self._store.file, group) for group in (*_GROUPS, _ERROR)}
+            self._errors = groups[_ERROR]
             columns = [dataset_name(group, path) for group, found in groups.items() for path in found]
             self._table = GrowingTable(self._store, _EPOCH, ("/loss", "/terms", "/gradient_norm", *columns))
         except KeyError as error:
@@ -89,13 +96,14 @@ class TrainingLog:
             raise
 
     @classmethod
-    def create(cls, folder: Path, terms: int, parameters: Mapping[str, Number]) -> TrainingLog:
+    def create(cls, folder: Path, terms: int, parameters: Mapping[str, Number], *, errors: bool = False) -> TrainingLog:
         """An empty record in place of any other.
 
         Args:
             folder: the run directory.
             terms: number of loss terms.
             parameters: path -> value; gradients have the same paths, shapes and types.
+            errors: whether there is room for the gradients' standard errors.
 
         Raises:
             OutputError: the files cannot be made.
@@ -105,7 +113,7 @@ class TrainingLog:
             add_growing(file, "/loss", (), "f8")
             add_growing(file, "/terms", (terms,), "f8")
             add_growing(file, "/gradient_norm", (), "f8")
-            for group in ("parameters", "gradients"):
+            for group in (*_GROUPS, _ERROR) if errors else _GROUPS:
                 file.create_group(group)
                 for path, value in parameters.items():
                     array = np.asarray(value)
@@ -139,6 +147,9 @@ class TrainingLog:
             **{dataset_name("parameters", path): value for path, value in row.parameters.items()},
             **{dataset_name("gradients", path): value for path, value in row.gradients.items()},
         }
+        for path, data in self._errors.items():
+            error = (row.standard_error or {}).get(path, np.full(data.shape[1:], np.nan))
+            values[dataset_name(_ERROR, path)] = error
         self._table.append(np.array([row.epoch]), {name: np.asarray(value)[None] for name, value in values.items()})
         line = json.dumps(metrics_line(row), ensure_ascii=False) + "\n"
         with output_errors(self._metrics), self._metrics.open("a", encoding="utf-8") as stream:
@@ -177,6 +188,8 @@ def metrics_line(row: Epoch) -> dict[str, Any]:
     }
     if row.standard_error is not None:
         line["standard_error"] = {path: summarize(value) for path, value in row.standard_error.items()}
+    if row.health:
+        line["health"] = {name: value if isinstance(value, str) else plain(value) for name, value in row.health.items()}
     return line
 
 
@@ -191,6 +204,7 @@ def read_training(folder: Path) -> Training:
             gradient_norm=file["gradient_norm"][:count],
             parameters={path: data[:count] for path, data in path_datasets(file, "parameters").items()},
             gradients={path: data[:count] for path, data in path_datasets(file, "gradients").items()},
+            standard_error={path: data[:count] for path, data in path_datasets(file, _ERROR).items()},
         )
 
 

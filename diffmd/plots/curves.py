@@ -75,10 +75,11 @@ def draw_parameters(training: Training, units: Units, dimensions: Mapping[str, s
             dimension = dimensions.get(paths[0], "1")
             values = {path: shown(training.parameters[path], dimension) for path in paths}
             gradients = {path: training.gradients[path] for path in paths}
+            errors = {path: training.standard_error[path] for path in paths if path in training.standard_error}
             left, right = axes[2 * row], axes[2 * row + 1]
             _lines(left, training.epoch, values, group, legend=False)
             zero_line(right)
-            _lines(right, training.epoch, gradients, group, legend=True)
+            _lines(right, training.epoch, gradients, group, legend=True, errors=errors)
             left.set_title(group)
             left.set_ylabel("value (degrees)" if dimension == "angle" else axis_label("value", units, dimension))
             right.set_ylabel("d loss / d value" + (" (per rad)" if dimension == "angle" else ""))
@@ -86,10 +87,18 @@ def draw_parameters(training: Training, units: Units, dimensions: Mapping[str, s
                 right.set_title("gradient")
         for panel in axes[-2:]:
             panel.set_xlabel("epoch")
-    table = {"epoch": training.epoch, **columns("", training.parameters), **columns("gradient.", training.gradients)}
+    table = {
+        "epoch": training.epoch,
+        **columns("", training.parameters),
+        **columns("gradient.", training.gradients),
+        **columns("standard_error.", training.standard_error),
+    }
+    banded = any(np.isfinite(error).any() for error in training.standard_error.values())
+    bands = " Bands: its standard error, up and down." if banded else ""
     left_out = "" if len(drawn) == len(groups) else f" {len(groups) - len(drawn)} more are in the table only."
     caption = (
-        f"Learned parameters by epoch, before each update, and the gradient of the loss: {', '.join(drawn)}.{left_out}"
+        f"Learned parameters by epoch, before each update, and the gradient of the loss: {', '.join(drawn)}."
+        f"{bands}{left_out}"
     )
     return Picture("parameters", figure, list(table), list(zip(*table.values(), strict=True)), caption)
 
@@ -103,7 +112,14 @@ def _groups(paths: list[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _lines(axes: Axes, epoch: np.ndarray, values: Mapping[str, np.ndarray], group: str, legend: bool) -> None:
+def _lines(
+    axes: Axes,
+    epoch: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    group: str,
+    legend: bool,
+    errors: Mapping[str, np.ndarray] | None = None,
+) -> None:
     by_path = {path: array.reshape(len(epoch), -1) for path, array in values.items()}
     count = sum(array.shape[1] for array in by_path.values())
     named = 1 < count <= _NAMED_LINES
@@ -117,6 +133,10 @@ def _lines(axes: Axes, epoch: np.ndarray, values: Mapping[str, np.ndarray], grou
                 label = path.removeprefix(group).lstrip(".") if place == 0 and len(by_path) > 1 else ""
             style = {"marker": "o", "markersize": 3.5} if count <= _NAMED_LINES else {"linewidth": 1.2, "alpha": 0.8}
             axes.plot(epoch, array[:, column], color=color, label=label or "_", **style)
+            # Bands of many lines would hide each other.
+            if errors and path in errors and count <= _NAMED_LINES:
+                line, error = array[:, column], errors[path].reshape(len(epoch), -1)[:, column]
+                axes.fill_between(epoch, line - error, line + error, color=color, alpha=0.2, linewidth=0)
     integer_ticks(axes)
     if legend and axes.get_legend_handles_labels()[1]:
         # Beside the panel: the curves fill all of it.

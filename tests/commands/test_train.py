@@ -14,9 +14,11 @@ from support.commanded import Listener, request, same, written
 from support.objectives import CONFIGS, FLUID, MOLECULE, changed
 
 from diffmd.commands.gradient import gradient
+from diffmd.commands.plot import plot
 from diffmd.commands.simulate import simulate
 from diffmd.commands.train import train
 from diffmd.errors import ConfigError, Interrupted, NumericalError
+from diffmd.io.training import read_training
 
 R0 = "potentials.bond.r0"
 SMALL = changed(
@@ -46,7 +48,8 @@ def test_what_a_training_leaves(fit: tuple[Path, Path, dict[str, Any]]):
     found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in found] == [1, 2, 3, 4]
     for row in found:
-        assert set(row) == {"epoch", "loss", "terms", "parameters", "gradients", "gradient_norm", "wall_s"}
+        assert set(row) == {"epoch", "loss", "terms", "parameters", "gradients", "gradient_norm", "wall_s", "health"}
+        assert set(row["health"]) == {"growth_rate", "horizon", "advice"}
         assert row["gradient_norm"] == pytest.approx(abs(row["gradients"][R0]))
         assert row["loss"] == pytest.approx(sum(row["terms"]))
     assert found[0]["parameters"][R0] == 0.65
@@ -93,6 +96,24 @@ def test_a_stopped_training_goes_on_bit_for_bit(fit: tuple[Path, Path, dict[str,
     for name in ("training.h5", "trajectory.h5md", "trajectory_first.h5md"):
         same(out / name, run / name)
     assert (out / "best.yaml").read_text() == (run / "best.yaml").read_text()
+
+
+def test_standard_errors_of_replicas_are_recorded_and_resumed(tmp_path: Path):
+    hot = {"kind": "maxwell_boltzmann", "temperature": 1.0}
+    noisy = changed(SMALL, system__velocities=hot, gradient={"method": "reverse", "replicas": 2}, train__epochs=2)
+    config = written(tmp_path, noisy)
+    train(request(config, tmp_path / "whole"), Listener())
+    with pytest.raises(Interrupted):
+        train(request(config, tmp_path / "run"), Listener(1))
+    train(request(config, tmp_path / "run", resume=True), Listener())
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+    same(tmp_path / "run" / "training.h5", tmp_path / "whole" / "training.h5")
+    errors = read_training(tmp_path / "run").standard_error[R0]
+    assert [row["standard_error"][R0] for row in rows(tmp_path / "run")] == errors.tolist()
+    assert np.all(errors > 0)
+    (picture,) = (path for path in plot(tmp_path / "run", "parameters") if path.name == "parameters.txt")
+    assert "standard error" in picture.read_text()
+    assert f"standard_error.{R0}" in picture.with_suffix(".csv").read_text()
 
 
 def test_more_epochs_go_on_as_if_asked_for_at_once(fit: tuple[Path, Path, dict[str, Any]], tmp_path: Path):

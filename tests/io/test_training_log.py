@@ -1,5 +1,6 @@
 """The records that grow with a training."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -63,6 +64,30 @@ def test_what_is_not_finite_is_null_in_the_metrics():
     )
     assert (row["loss"], row["terms"], row["gradients"], row["gradient_norm"]) == (None, [None], {"a": None}, None)
     json.dumps(row, allow_nan=False)
+
+
+def test_standard_errors_and_health_are_kept(tmp_path):
+    with TrainingLog.create(tmp_path, 2, VALUES, errors=True) as log:
+        log.append(epoch(1))
+        errors = {path: 0.1 * np.ones_like(value) for path, value in VALUES.items()}
+        health = {"growth_rate": 0.1, "horizon": 40, "advice": "Fine."}
+        log.append(dataclasses.replace(epoch(2), standard_error=errors, health=health))
+    with TrainingLog.resume(tmp_path, 2) as log:
+        log.append(dataclasses.replace(epoch(3), standard_error=errors, health={"growth_rate": np.nan}))
+    read = read_training(tmp_path).standard_error
+    assert read["potentials.nn.weights.0/weight"].shape == (3, 5, 30)
+    np.testing.assert_array_equal(read["potentials.lj.sigma"], [np.nan, 0.1, 0.1])
+    lines = read_metrics(tmp_path)
+    assert "health" not in lines[0]
+    assert lines[1]["health"] == health
+    assert lines[2]["health"] == {"growth_rate": None}
+
+
+def test_a_record_without_room_for_errors_goes_on_as_it_was(tmp_path):
+    with TrainingLog.create(tmp_path, 2, VALUES) as log:
+        log.append(dataclasses.replace(epoch(1), standard_error={"potentials.lj.sigma": np.float64(0.1)}))
+    assert read_training(tmp_path).standard_error == {}
+    assert read_metrics(tmp_path)[0]["standard_error"] == {"potentials.lj.sigma": 0.1}
 
 
 def test_a_damaged_line_before_the_last_is_told(tmp_path):
