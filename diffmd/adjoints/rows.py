@@ -164,8 +164,10 @@ class Measurements:
                 continue
             if not asked.all():
                 row = jnp.take(row, np.flatnonzero(asked), axis=self.lead)
-            # One after the other, so that the sum does not depend on where segments end.
-            self.pieces[k] = [_added(self.pieces[k][0] if self.pieces[k] else None, row, self.lead)]
+            # One after the other, so that the sum does not depend on where segments end; and done before the next
+            # segment begins, which would not wait for it and leave rows behind.
+            total = _added(self.pieces[k][0] if self.pieces[k] else None, row, self.lead)
+            self.pieces[k] = [jax.block_until_ready(total)]
 
     @property
     def choice(self) -> Choice:
