@@ -71,7 +71,7 @@ class Reversible(Adjoint):
             parts = (dynamics.integrator, dynamics.thermostat, dynamics.com_every, dynamics.forcefield.potentials)
             for refusal in refusals("dynamics", *parts):
                 raise refusal
-        self._replicas = replicas
+        self._replicas, self._truncate = replicas, truncate
         self._walks = {
             one.name: _Walk(flow_of(one, replicas, truncate, clip), bits, replicas) for one in self._problems
         }
@@ -85,7 +85,10 @@ class Reversible(Adjoint):
         results = [walk.gradient(ready, p, say, progress) for walk in self._walks.values()]
         loss = sum(float(r[0]) for r in results)
         terms = [float(t) for r in results for t in np.asarray(r[1])]
-        healths = [along_trajectory("cotangent", np.arange(len(r[3])), r[3][::-1], reverse=True) for r in results]
+        healths = [
+            along_trajectory("cotangent", np.arange(len(r[3])), r[3][::-1], reverse=True, truncate=self._truncate)
+            for r in results
+        ]
         health = worst(healths, [problem.name for problem in self._problems])
         found = gathered(merged([r[2] for r in results]), self._replicas)
         return Gradient(loss, terms, found.gradients, health, found.standard_error, found.sign_agreement)

@@ -144,6 +144,7 @@ def test_truncated_and_clipped_like_reverse():
     mine = reversible(case, **limits)
     assert apart(mine.gradients, plain.gradients) < 1e-9
     np.testing.assert_allclose(mine.health.norm, plain.health.norm, rtol=1e-9)
+    assert "no influence reaches over more than 7 steps" in mine.health.advice
     # Over the clip, which acts behind where the norm is taken.
     assert np.max(mine.health.norm) > 0.3
 
