@@ -6,13 +6,6 @@ from collections.abc import Iterator
 
 import jax
 import pytest
-from support.compiled import kept_in
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with kept_in(tmp_path_factory.mktemp("compiled")):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ BOND = (
     "train.optimizer.kind=adam",
 )
 RUNS = {"simulate": LIQUID, "train": BOND}
-KILLS = 4
+KILLS = 3
 
 
 class Runner:
