@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 import diffmd
 from diffmd.errors import ConfigError
 
 CONFIG = Path(__file__).parents[2] / "configs" / "bond_angle.yaml"
 PATH = "potentials.angle.theta0"
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> Iterator[None]:
+    """XLA prints a line for each program that it finds in the cache."""
+    folder = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_compilation_cache_dir", folder)
 
 
 def test_load_gives_the_checked_config():
