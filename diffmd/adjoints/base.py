@@ -80,6 +80,7 @@ class Gradient:
         health: as far as the method can tell.
         standard_error: of the gradient's mean over independent samples, where the method has any (replicas, blocks).
         sign_agreement: the fraction of replicas whose gradient has the sign of the mean, by parameter.
+        samples: how many the standard error is of.
     """
 
     loss: float
@@ -88,6 +89,7 @@ class Gradient:
     health: Health
     standard_error: dict[str, np.ndarray] | None = None
     sign_agreement: dict[str, np.ndarray] | None = None
+    samples: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,10 +30,11 @@ from diffmd.adjoints.base import (
     unflatten,
 )
 from diffmd.adjoints.evaluate import Evaluator, Seen
-from diffmd.adjoints.flow import Average, Replicas, flow_of, gathered
+from diffmd.adjoints.flow import Average, Replicas, flow_of
 from diffmd.adjoints.footprint import in_a_row, state_bytes
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, replicas_of
+from diffmd.adjoints.shares import scattered
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
 
@@ -89,10 +90,10 @@ class FiniteDifference(Adjoint):
         gradients = unflatten(p, np.array([d.value for d in whole]))
         if self._replicas is None:
             return Gradient(loss, terms, gradients, _plateau(whole))
-        slopes = np.array([[d.value for d in row[1:]] for row in table]).reshape(size, len(own)) / len(own)
+        slopes = np.array([[d.value for d in row[1:]] for row in table]).reshape(size, len(own))
         each = [unflatten(p, column) for column in slopes.T]
-        shares = gathered({path: np.stack([one[path] for one in each]) for path in p}, self._replicas)
-        return Gradient(loss, terms, gradients, _plateau(whole), shares.standard_error, shares.sign_agreement)
+        found = scattered(gradients, {path: np.stack([one[path] for one in each]) for path in p})
+        return found.of(loss, terms, _plateau(whole))
 
     def steps(self, p: P) -> int:
         """The run itself, and displaced ones by the batch."""

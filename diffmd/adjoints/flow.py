@@ -10,12 +10,11 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.adjoints.base import Choice, Floats, chosen_rows, join, split
@@ -259,34 +258,6 @@ def replica_keys(key: Array, count: int) -> Array:
 def replica_axes(base: Values) -> dict[str, int | None]:
     """Where the replicas are in each of their held values; None where they share it."""
     return {name: 0 if name in DRAWN else None for name in base}
-
-
-@dataclasses.dataclass(frozen=True)
-class Shares:
-    """A gradient from the shares of replicas: its sum, the standard error of that, and how many agree on its sign."""
-
-    gradients: dict[str, np.ndarray]
-    standard_error: dict[str, np.ndarray] | None
-    sign_agreement: dict[str, np.ndarray] | None
-
-
-def gathered(shares: Mapping[str, np.ndarray], replicas: Replicas | None) -> Shares:
-    """What the shares of the gradient (replicas first; without replicas the gradient itself) add up to.
-
-    With g_r = R times share r the gradient is the mean of g_r, its standard error sqrt(var(g_r) / R) (with R - 1), and
-    the sign agreement the fraction of g_r that have the mean's sign.
-    """
-    if replicas is None:
-        return Shares({path: np.asarray(value) for path, value in shares.items()}, None, None)
-    count = replicas.count
-    gradients, errors, signs = {}, {}, {}
-    for path, value in shares.items():
-        each = count * np.asarray(value)
-        mean = each.mean(axis=0)
-        gradients[path] = np.asarray(mean)
-        errors[path] = np.asarray(each.std(axis=0, ddof=1) / np.sqrt(count))
-        signs[path] = np.asarray(np.mean(np.sign(each) == np.sign(mean), axis=0))
-    return Shares(gradients, errors, signs)
 
 
 def spread_values(values: Sequence[Values]) -> Values:

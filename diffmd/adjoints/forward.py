@@ -27,14 +27,16 @@ from diffmd.adjoints.base import (
     run_steps,
     unflatten,
 )
-from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
+from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of
 from diffmd.adjoints.footprint import state_bytes
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
+from diffmd.adjoints.own_losses import own_losses, reduced_observables
 from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.rows import Kept, Measurements, kept_of
+from diffmd.adjoints.shares import gathered
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Shape
@@ -86,11 +88,12 @@ class Forward(Adjoint):
             self._pushed(ready, p, basis(p, start, min(start + batch, size)), say, progress)
             for start in range(0, size, batch)
         ]
-        shares = np.concatenate([one.shares for one in pushed])
-        found = gathered(_by_path(p, shares, self._replicas), self._replicas)
+        shares = _by_path(p, np.concatenate([one.shares for one in pushed]), self._replicas)
+        own = _by_path(p, np.concatenate([one.own for one in pushed]), self._replicas)
+        found = gathered(shares, own, self._replicas)
         health = worst([one.health for one in pushed])
         loss, terms = pushed[0].loss, pushed[0].terms
-        return Gradient(loss, terms, found.gradients, health, found.standard_error, found.sign_agreement)
+        return found.of(loss, terms, health)
 
     def steps(self, p: P) -> int:
         """A run for every `batch` parameters."""
@@ -118,9 +121,9 @@ class Forward(Adjoint):
         parts = [self._one(flow, ready, p, tangents, say, progress) for flow in self._flows]
         loss = sum(float(part[0]) for part in parts)
         terms = [float(t) for part in parts for t in np.asarray(part[1])]
-        shares = np.sum([np.asarray(part[2]) for part in parts], axis=0)
-        health = worst([part[3] for part in parts], [problem.name for problem in self._problems])
-        return _Pushed(loss, terms, shares, health)
+        shares, own = (np.sum([np.asarray(part[k]) for part in parts], axis=0) for k in (2, 3))
+        health = worst([part[4] for part in parts], [problem.name for problem in self._problems])
+        return _Pushed(loss, terms, shares, own, health)
 
     def stored(self, ready: Ready, p: P) -> Stored:
         """A state before and after a segment, and rows, with all tangents, of the problem that takes most."""
@@ -223,21 +226,33 @@ class Forward(Adjoint):
             loss, pull, terms = jax.vjp(lambda own: flow.finish(choice, own), pieces, has_aux=True)
             (cotangents,) = pull(jnp.ones_like(loss))
             # Each replica's share of the slope is what its own rows give to it.
-            return loss, terms, _paired(cotangents, tpieces, 1 if self._replicas is None else 2)
+            shares = _paired(cotangents, tpieces, 1 if self._replicas is None else 2)
+            if self._replicas is None or self._replicas.average == "loss":
+                return loss, terms, shares, shares
+            about = reduced_observables(problem, choice, pieces)
 
-        loss, terms, shares = self._once((problem.name, "finish", choice), finished)(rows.pieces, trows.pieces)
+            def mean(own: Any) -> Array:
+                observables = reduced_observables(problem, choice, own)
+                return jnp.mean(own_losses(problem, "observable", observables, about))
+
+            value, pull = jax.vjp(mean, pieces)
+            return loss, terms, shares, _paired(pull(jnp.ones_like(value))[0], tpieces, 2)
+
+        loss, terms, shares, own = self._once((problem.name, "finish", choice), finished)(rows.pieces, trows.pieces)
         steps, norms = np.array([s for s, _ in points]), np.array([float(n) for _, n in points])
         health = along_trajectory("tangent", steps, norms, reverse=False, truncate=self._truncate)
-        return loss, terms, shares, health
+        return loss, terms, shares, own, health
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pushed:
-    """What one batch of tangents gave; `shares` are (tangents,), or (tangents, replicas)."""
+    """What one batch of tangents gave; `shares`, and those of replicas' own losses, are (tangents,), or (tangents,
+    replicas)."""
 
     loss: float
     terms: list[float]
     shares: np.ndarray
+    own: np.ndarray
     health: Health
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Num
+from scipy.special import stdtrit
 
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.horizon import Back, calm_horizon, growing_horizon, outgrown
@@ -16,8 +17,8 @@ _STEEP = 1e4
 _BOUNDED = 10.0
 """Growth over a run up to which it is none to speak of."""
 
-_SIGNAL = 2.0
-"""Standard errors that a component must be away from zero."""
+_CHANCE = 0.05
+"""How often noise alone may pass for signal."""
 
 
 def along_trajectory(
@@ -100,17 +101,21 @@ def worst(healths: Sequence[Health], systems: Sequence[str] = ()) -> Health:
 def noise(result: Gradient) -> str | None:
     """A sentence where a gradient is noise rather than signal, None where it is signal.
 
-    With samples (replicas, blocks): noise if no component is larger than twice its standard error. Else: chaos, if the
-    norm along the trajectory ends in a growth that outweighs all the rest.
+    With samples (replicas, blocks): noise if no component is further from zero than the largest of so many components
+    comes by chance once in 20 times (Student's t of each, with Bonferroni's correction). Else: chaos, if the norm along
+    the trajectory ends in a growth that outweighs all the rest.
     """
-    if result.standard_error is not None:
-        ratios = [_largest_ratio(result.gradients[path], error) for path, error in result.standard_error.items()]
-        best = max(ratios, default=np.inf)
-        if best >= _SIGNAL:
+    if result.standard_error is not None and result.samples is not None:
+        ratios = np.concatenate([_ratios(result.gradients[path], e) for path, e in result.standard_error.items()])
+        if not len(ratios):
+            return None
+        best, needed = float(np.max(ratios)), _chance_ratio(len(ratios), result.samples)
+        if best >= needed:
             return None
         return (
-            f"no component of the gradient is larger than {_SIGNAL:g} times its standard error (the clearest is "
-            f"{best:.2g} times): this is noise; use more replicas or frames, or a shorter or truncated run"
+            f"the clearest of {len(ratios)} components of the gradient is {best:.2g} times its standard error, which "
+            f"chance alone can do (to be told from it, it must be {needed:.2g} times): this is noise; use more "
+            "replicas or frames, or a shorter or truncated run"
         )
     health = result.health
     if health.growth_rate is None or health.horizon is None or not len(health.steps):
@@ -119,8 +124,12 @@ def noise(result: Gradient) -> str | None:
     return health.advice if growth > np.log(_STEEP) else None
 
 
-def _largest_ratio(gradient: np.ndarray, error: np.ndarray) -> float:
+def _ratios(gradient: np.ndarray, error: np.ndarray) -> Float[np.ndarray, "components"]:
+    """Size over standard error of what has one: exact zeros, and what every sample agrees on, are no noise."""
     size, error = np.abs(np.asarray(gradient, float)).ravel(), np.asarray(error, float).ravel()
-    finite = error > 0
-    # What has no error at all is not noise: exact zeros, and single numbers that every replica agrees on.
-    return float(np.max(size[finite] / error[finite])) if finite.any() else np.inf
+    return size[error > 0] / error[error > 0]
+
+
+def _chance_ratio(components: int, samples: int) -> float:
+    """What the largest of so many |t| exceeds once in 1 / `_CHANCE` times at most, all means being zero."""
+    return float(stdtrit(samples - 1, 1 - _CHANCE / (2 * components)))

@@ -30,7 +30,7 @@ from diffmd.adjoints.base import (
     tree_bytes,
 )
 from diffmd.adjoints.checkpoints import Layout, layout
-from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered
+from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of
 from diffmd.adjoints.footprint import in_a_row
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.horizon import gathered_back
@@ -39,6 +39,7 @@ from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
 from diffmd.adjoints.rows import Cotangents, Kept, Measurements, kept_of
+from diffmd.adjoints.shares import gathered, own_shares
 from diffmd.dynamics.march import ListControl, march
 from diffmd.dynamics.probes import PROBES
 from diffmd.dynamics.schedule import Segment
@@ -93,8 +94,8 @@ class Reverse(Adjoint):
         loss = sum(float(r[0]) for r in results)
         terms = [float(t) for r in results for t in np.asarray(r[1])]
         health = worst([r[3] for r in results], [problem.name for problem in self._problems])
-        found = gathered(merged([r[2] for r in results]), self._replicas)
-        return Gradient(loss, terms, found.gradients, health, found.standard_error, found.sign_agreement)
+        found = gathered(merged([r[2] for r in results]), merged([r[4] for r in results]), self._replicas)
+        return found.of(loss, terms, health)
 
     def steps(self, p: P) -> int:
         """A run, and the walk back."""
@@ -183,28 +184,32 @@ class Reverse(Adjoint):
         end, _ = march(problem.name, (floats, step), planned, control, advance, accepted, say)
         loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
 
-        cotangents = Cotangents(rows, row_cts)
-        ct: Floats = jax.tree.map(jnp.zeros_like, end)
-        total = jax.tree.map(jnp.zeros_like, dict(p))
-        probes: list[Array] = []
-        for first_of_group in reversed(range(0, len(tape), chosen.group)):
-            group = tape[first_of_group : first_of_group + chosen.group]
-            starts = [] if chosen.stored else _starts(programs, p, base, ready.key, group)
-            for number, done in reversed(list(enumerate(group))):
-                own = cotangents.of(done.segment)
-                if chosen.stored:
-                    total, ct, probe = programs.backward(done.shape)(done.vjp, ct, own, total)
-                else:
-                    back = programs.rerun(done.shape)
-                    total, ct, probe = back(p, base, ready.key, *starts[number], ct, own, total)
-                probes.append(probe)
-                progress(done.segment.steps)
-        stepped = total
-        if first_vjp is not None:
-            total, ct = programs.pull_measure(first_vjp, cotangents.of_start(), ct, total)
-        total = programs.pull_start(start_vjp, ct, total)
-        gradients = {path: np.asarray(value) for path, value in total.items()}
-        return loss, terms, gradients, self._health(flow, probes[::-1], total, stepped)
+        def back(row_cts: Any, progress: Progress) -> tuple[P, P, list[Array]]:
+            """What the parameters get from cotangents of the rows, before and after the first state's; the probes."""
+            cotangents = Cotangents(rows, row_cts)
+            ct: Floats = jax.tree.map(jnp.zeros_like, end)
+            total = jax.tree.map(jnp.zeros_like, dict(p))
+            probes: list[Array] = []
+            for first_of_group in reversed(range(0, len(tape), chosen.group)):
+                group = tape[first_of_group : first_of_group + chosen.group]
+                starts = [] if chosen.stored else _starts(programs, p, base, ready.key, group)
+                for number, done in reversed(list(enumerate(group))):
+                    own = cotangents.of(done.segment)
+                    if chosen.stored:
+                        total, ct, probe = programs.backward(done.shape)(done.vjp, ct, own, total)
+                    else:
+                        again = programs.rerun(done.shape)
+                        total, ct, probe = again(p, base, ready.key, *starts[number], ct, own, total)
+                    probes.append(probe)
+                    progress(done.segment.steps)
+            stepped = total
+            if first_vjp is not None:
+                total, ct = programs.pull_measure(first_vjp, cotangents.of_start(), ct, total)
+            return stepped, programs.pull_start(start_vjp, ct, total), probes[::-1]
+
+        stepped, total, probes = back(row_cts, progress)
+        own = own_shares(self._replicas, programs, rows, total, lambda cts: back(cts, lambda _: None)[1])
+        return loss, terms, total, self._health(flow, probes, total, stepped), own
 
     def _health(self, flow: Flow, probes: Sequence[Array], total: P, stepped: P) -> Health:
         """Of one problem, from what each step left on the way back, in the order of time."""

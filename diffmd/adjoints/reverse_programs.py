@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from diffmd.adjoints.base import Choice, Floats
 from diffmd.adjoints.flow import Flow
+from diffmd.adjoints.own_losses import own_factors, own_losses, reduced_observables
 from diffmd.adjoints.programs import ProgramCache
 from diffmd.dynamics.probes import PROBES
 from diffmd.dynamics.segment import Shape
@@ -110,6 +111,22 @@ class Programs:
             return loss, terms, vjp(jnp.ones_like(loss))[0]
 
         return self._once(("finish", choice), finished)
+
+    def own(self, choice: Choice) -> Any:
+        """(pieces of replicas whose observables are averaged) -> factors that turn their shares of the gradient into
+        those of their own losses (None: there are none), cotangents of the pieces that give these shares."""
+
+        def own(pieces: Any) -> Any:
+            problem = self._flow.problem
+            about = reduced_observables(problem, choice, pieces)
+
+            def mean(q: Any) -> Array:
+                return jnp.mean(own_losses(problem, "observable", reduced_observables(problem, choice, q), about))
+
+            loss, vjp = jax.vjp(mean, pieces)
+            return own_factors(problem, about), vjp(jnp.ones_like(loss))[0]
+
+        return self._once(("own", choice), own)
 
     def pull_measure(self, vjp: Any, rows: Any, ct: Floats, total: Any) -> Any:
         """Adds what step 0's measurement depends on."""

@@ -18,13 +18,14 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Adjoint, Floats, Gradient, Progress, Say, Stored, merged, run_steps
-from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, gathered, replica_values
+from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, replica_values
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
 from diffmd.adjoints.reversible_programs import Passes
 from diffmd.adjoints.rows import Cotangents, Kept, Measurements, kept_of
+from diffmd.adjoints.shares import gathered, own_shares
 from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.damping import NEVER, interval
 from diffmd.dynamics.fixed_point import RANGE, Extent, FixedState
@@ -90,8 +91,8 @@ class Reversible(Adjoint):
             for r in results
         ]
         health = worst(healths, [problem.name for problem in self._problems])
-        found = gathered(merged([r[2] for r in results]), self._replicas)
-        return Gradient(loss, terms, found.gradients, health, found.standard_error, found.sign_agreement)
+        found = gathered(merged([r[2] for r in results]), merged([r[4] for r in results]), self._replicas)
+        return found.of(loss, terms, health)
 
     def steps(self, p: P) -> int:
         """A run, and the walk back."""
@@ -142,7 +143,7 @@ class _Walk:
         return max(self._programs.temporary(), self._passes.temporary())
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
-        """Loss, terms, gradients, and the cotangent's norm at the start of each step."""
+        """Loss, terms, gradients, the cotangent's norm at the start of each step, shares of replicas' own losses."""
         problem, programs, passes = self._problem, self._programs, self._passes
         words = self._words(p, ready.values[problem.name])
         p, base = self._flow.spread(p), self._flow.placed(ready.values[problem.name])
@@ -179,33 +180,37 @@ class _Walk:
             progress(segment.steps)
         loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
 
-        cotangents = Cotangents(rows, row_cts)
-        ct: Floats = jax.tree.map(jnp.zeros_like, floats)
-        total = jax.tree.map(jnp.zeros_like, dict(p))
-        norms: list[Any] = []
-        whole = True
-        for segment, shape in reversed(tape):
-            own = cotangents.of(segment)
-            # Of its own, so that each stretch comes back with the program that it went with.
-            then = ListControl(shape.plan, shape.block)
-            rolled = self._rolled(p, base, key, then, state, words, longest, segment, False, say)
-            whole = whole and bool(rolled.whole)
-            state = rolled.state
+        def back(row_cts: Any, progress: Progress) -> tuple[P, list[Any]]:
+            """What the parameters get from cotangents of the rows, and the norms."""
+            cotangents = Cotangents(rows, row_cts)
+            ct: Floats = jax.tree.map(jnp.zeros_like, floats)
+            total = jax.tree.map(jnp.zeros_like, dict(p))
+            norms: list[Any] = []
+            at, whole = state, True
+            for segment, shape in reversed(tape):
+                own = cotangents.of(segment)
+                # Of its own, so that each stretch comes back with the program that it went with.
+                then = ListControl(shape.plan, shape.block)
+                rolled = self._rolled(p, base, key, then, at, words, longest, segment, False, say)
+                whole = whole and bool(rolled.whole)
+                at = rolled.state
 
-            def pulled(
-                shape: Shape, rolled: Rolled = rolled, own: Any = own, ct: Floats = ct, total: Any = total
-            ) -> Any:
-                return passes.pull(shape)(p, base, key, rolled.on_the_way, rolled.state.step, ct, own, total)
+                def pulled(
+                    shape: Shape, rolled: Rolled = rolled, own: Any = own, ct: Floats = ct, total: Any = total
+                ) -> Any:
+                    return passes.pull(shape)(p, base, key, rolled.on_the_way, rolled.state.step, ct, own, total)
 
-            total, ct, norm, _ = _listed(then, say, segment, pulled)
-            norms.append(np.asarray(norm))
-            progress(segment.steps)
-        self._check_returned(start, state, whole)
-        if first_vjp is not None:
-            total, ct = programs.pull_measure(first_vjp, cotangents.of_start(), ct, total)
-        total = programs.pull_start(start_vjp, ct, total)
-        along = np.concatenate(norms[::-1]) if norms else np.zeros(0)
-        return loss, terms, {path: np.asarray(value) for path, value in total.items()}, along
+                total, ct, norm, _ = _listed(then, say, segment, pulled)
+                norms.append(np.asarray(norm))
+                progress(segment.steps)
+            self._check_returned(start, at, whole)
+            if first_vjp is not None:
+                total, ct = programs.pull_measure(first_vjp, cotangents.of_start(), ct, total)
+            return programs.pull_start(start_vjp, ct, total), norms[::-1]
+
+        total, norms = back(row_cts, progress)
+        own = own_shares(self._replicas, programs, rows, total, lambda cts: back(cts, lambda _: None)[0])
+        return loss, terms, total, np.concatenate(norms) if norms else np.zeros(0), own
 
     def _rolled(
         self,

@@ -98,7 +98,7 @@ class Reweight(Adjoint):
 
     def __init__(self, objective: Objective, min_effective: float, blocks: int) -> None:
         self._problems = objective.with_mode("reverse").problems
-        self._min_effective = min_effective
+        self._min_effective, self._blocks = min_effective, blocks
         self._averages = {problem.name: _Average(problem, blocks) for problem in self._problems}
         self._ensembles: dict[str, Ensemble] = {}
 
@@ -125,7 +125,7 @@ class Reweight(Adjoint):
             self._advice(worst, gradients, error, known),
             worst.effective,
         )
-        return Gradient(sum(terms), terms, gradients, health.of(system), error)
+        return Gradient(sum(terms), terms, gradients, health.of(system), error, samples=self._blocks)
 
     def steps(self, p: P) -> int:
         """A run. Where the ensemble at hand is good enough, they are told as done at once."""

@@ -12,6 +12,7 @@ from support.objectives import FLUID, changed, ready
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import along_trajectory, noise
 from diffmd.adjoints.nonfinite import culprit, first_lost_step
+from diffmd.adjoints.shares import scattered
 from diffmd.losses import Frames, LossTerm
 from diffmd.observables.base import Observable, SeriesObservable
 
@@ -20,7 +21,8 @@ CALM = Health("cotangent", np.arange(3.0), np.ones(3), 0.0, None, "")
 
 def gradient(health: Health = CALM, **errors: float) -> Gradient:
     values = {path: np.asarray(1.0) for path in errors}
-    return Gradient(0.0, [0.0], values, health, {path: np.asarray(error) for path, error in errors.items()} or None)
+    spread = {path: np.asarray(error) for path, error in errors.items()}
+    return Gradient(0.0, [0.0], values, health, spread or None, samples=16 if spread else None)
 
 
 def test_samples_tell_signal_from_noise():
@@ -30,6 +32,20 @@ def test_samples_tell_signal_from_noise():
     assert "1.2 times" in said
     assert "more replicas" in said
     assert noise(gradient(a=0.0)) is None
+
+
+@pytest.mark.parametrize("components", [1, 16, 300])
+@pytest.mark.parametrize("samples", [3, 16])
+def test_chance_seldom_passes_for_signal(components, samples):
+    draws = np.random.default_rng(1).normal(size=(400, samples, components))
+    passed = 0
+    for each in draws:
+        found = scattered({"a": each.mean(axis=0)}, {"a": each}).of(0.0, [0.0], CALM)
+        passed += noise(found) is None
+        clear = scattered({"a": each.mean(axis=0) + 400}, {"a": each + 400}).of(0.0, [0.0], CALM)
+        assert noise(clear) is None
+    # One in twenty, within four standard deviations of so many draws.
+    assert passed <= 20 + 4 * np.sqrt(19)
 
 
 def test_without_samples_chaos_tells():
