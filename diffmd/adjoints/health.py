@@ -112,10 +112,11 @@ def noise(result: Gradient) -> str | None:
         best, needed = float(np.max(ratios)), _chance_ratio(len(ratios), result.samples)
         if best >= needed:
             return None
+        clearest = "the gradient" if len(ratios) == 1 else f"the clearest of {len(ratios)} components of the gradient"
         return (
-            f"the clearest of {len(ratios)} components of the gradient is {best:.2g} times its standard error, which "
-            f"chance alone can do (to be told from it, it must be {needed:.2g} times): this is noise; use more "
-            "replicas or frames, or a shorter or truncated run"
+            f"{clearest} is {best:.2g} times its standard error, and chance alone makes {needed:.2g}: this is noise. "
+            "Either the loss is as small as so many samples can tell, or it takes more replicas or frames, or a "
+            "shorter or truncated run"
         )
     health = result.health
     if health.growth_rate is None or health.horizon is None or not len(health.steps):
