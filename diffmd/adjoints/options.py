@@ -13,6 +13,12 @@ TRUNCATE = quantity(
     unit="steps",
     gt=0,
 )
+CLIP = quantity(
+    None,
+    doc="The norm of the state's cotangent is scaled down to this at every step; null: never. With replicas that of "
+    "each one's own loss, so that it means the same however many they are.",
+    gt=0,
+)
 REPLICAS = quantity(
     None,
     doc="Independent runs (other random velocities, positions and noise) whose mean gradient is reported with its "
