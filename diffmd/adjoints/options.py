@@ -22,7 +22,7 @@ CLIP = quantity(
 REPLICAS = quantity(
     None,
     doc="Independent runs (other random velocities, positions and noise) whose mean gradient is reported with its "
-    "standard error; null: the one run.",
+    "standard error; null: the one run. Velocities and positions that are learned are the same in all of them.",
     ge=2,
     le=100_000,
 )
