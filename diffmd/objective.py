@@ -91,13 +91,14 @@ class Problem:
     def values(self, p: P, base: Values) -> Values:
         """This system's values with the parameters in their places.
 
-        Where the box is learnt, atoms keep their fractional coordinates: x = x0 H0^-1 H.
+        Where the box is learnt, atoms keep their fractional coordinates: x = x0 H0^-1 H, with the held box H0. Learnt
+        positions x0 are those in that box: with a box that is learnt, too, they move along with it like any others.
         """
         bound = self.parameters.bind(self.name, p, base)
         if self.box_shape != "none" and self.parameters.touches(self.name, "system.box"):
             old, new = self.box(base), self.box(bound)
             # Shifts by x0 H0^-1 (H - H0), so that an unchanged box moves nothing, not even the last bit.
-            moved = transform(fractional(old, base["system.positions"]), new.vectors - old.vectors)
+            moved = transform(fractional(old, bound["system.positions"]), new.vectors - old.vectors)
             bound["system.positions"] = bound["system.positions"] + moved
         return bound
 

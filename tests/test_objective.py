@@ -66,6 +66,11 @@ def test_an_unchanged_box_moves_nothing_and_a_changed_one_keeps_fractions():
     # `held` is the way back.
     np.testing.assert_allclose(problem.held(wider, base, moved), base["system.positions"], rtol=1e-14)
     np.testing.assert_array_equal(problem.held(case.p, base, base["system.positions"]), base["system.positions"])
+    # Learnt positions move along from where they have got to.
+    both = ready(changed(BOND, parameters=["system.box", "system.positions"]))
+    elsewhere = {**wider, "system.positions": both.p["system.positions"] + 0.7}
+    moved = both.experiment.objective.problems[0].values(elsewhere, base)["system.positions"]
+    np.testing.assert_allclose(moved, elsewhere["system.positions"] * np.array([1.1, 1.0, 0.9]), rtol=1e-14)
 
 
 def test_segments_cover_every_step_once():

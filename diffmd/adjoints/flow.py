@@ -244,7 +244,10 @@ class Replicated(Flow):
 def flow_of(
     problem: Problem, replicas: Replicas | None = None, truncate: int | None = None, clip: float | None = None
 ) -> Flow:
-    """The flow of a problem under a method's options."""
+    """The flow of a problem under a method's options; `clip` is of the loss of one trajectory."""
+    if clip is not None and replicas is not None:
+        # The cotangent of each is that of the mean.
+        clip /= replicas.count
     guard = Guard(truncate, clip, problem.first_step + problem.steps)
     return Single(problem, guard) if replicas is None else Replicated(problem, replicas, guard)
 

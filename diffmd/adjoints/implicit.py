@@ -6,8 +6,9 @@ matrix of second derivatives,
     H dx*/dp = dF/dp,     dL/dp = (dL/dp at fixed x) + lambda^T dF/dp,     H lambda = dL/dx,
 
 one linear solve whatever the number of parameters. The run finds the minimum, Newton steps polish it
-(`diffmd.adjoints.stationary`), and the loss is taken there. x* hangs on no starting point; with a learnt box it moves
-along as fractional coordinates do.
+(`diffmd.adjoints.stationary`), and the loss is taken there. Of the starting point x* keeps the centre of mass, where no
+outer field acts, and nothing else; with a learnt box it moves along as fractional coordinates do. A loss that hangs on
+how a free structure is turned is refused: that depends on the way to the minimum.
 
 Griewank and Faure, Numer. Algorithms 30, 113 (2002), doi:10.1023/A:1016051717120; Blondel et al., NeurIPS 2022,
 arXiv:2105.15183.
@@ -28,7 +29,7 @@ from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, Store
 from diffmd.adjoints.equilibrium import made_configurational
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.programs import ProgramCache
-from diffmd.adjoints.stationary import NotHeld, Point, Saddle, Surface, polished, solved
+from diffmd.adjoints.stationary import Adrift, NotHeld, Point, Saddle, Surface, polished, solved
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, segments
 from diffmd.dynamics.segment import Opening
@@ -93,6 +94,7 @@ class Implicit(Adjoint):
         base, control = ready.values[problem.name], ready.controls[problem.name]
         programs, recorder = self._programs[problem.name], self._recorders[problem.name]
         state = recorder.start(p, base, control)
+        start = np.asarray(state.positions)
         plan = segments([Leg(problem.steps, 0, ())], problem.longest(control.plan)) if problem.steps else []
         end = np.asarray(
             recorder.run(
@@ -115,11 +117,19 @@ class Implicit(Adjoint):
         held = programs.held(p, base, point.x)
         (loss, terms), (slope, explicit) = programs.loss(np.zeros_like(point.x), p, held, base, point.neighbors)
         try:
-            adjoint, residual = solved(point, np.asarray(slope, dtype=float))
+            noise = programs.rounding(point, p, held, base, slope)
+            solution = solved(point, np.asarray(slope, dtype=float), noise, start)
         except Saddle as failure:
             raise NumericalError(
                 f"{where}the run ends at a saddle point: the energy curves downwards in some direction, although no "
                 "atom is pushed; use a less symmetric start"
+            ) from failure
+        except Adrift as failure:
+            what = "how the whole is turned" if failure.turned else "where the whole lies, though the search moved it"
+            raise NumericalError(
+                f"{where}the loss looks at what nothing holds in place: {what}, which "
+                "costs no energy; measure what is the same however it is turned and wherever it lies, such as "
+                "distances, or an rmsd with superpose: true"
             ) from failure
         except NotHeld as failure:
             raise NumericalError(
@@ -127,9 +137,10 @@ class Implicit(Adjoint):
                 f"other's reach: the structure is no function of the parameters there (the linear solve leaves "
                 f"{failure.least:.1e} of its right-hand side)"
             ) from failure
-        moved = programs.shift(p, held, base, point.neighbors, jnp.asarray(adjoint, point.forces.dtype))
+        adjoint, pull = (jnp.asarray(array, point.forces.dtype) for array in (solution.adjoint, solution.pull))
+        moved = programs.shift(p, held, base, point.neighbors, adjoint, pull)
         limit = float(base["dynamics.integrator.max_step"])
-        health = _health(forces, float(np.max(np.abs(point.x - end), initial=0)), residual, limit)
+        health = _health(forces, float(np.max(np.abs(point.x - end), initial=0)), solution.left, limit)
         return loss, terms, {path: np.asarray(explicit[path]) + np.asarray(moved[path]) for path in p}, health
 
 
@@ -152,7 +163,7 @@ class _Programs:
             look.planned(x, p, base),
             self._product.planned(x, p, base, neighbors, forces),
             self.loss.planned(x, p, x, base, neighbors),
-            self.shift.planned(p, x, base, neighbors, forces),
+            self.shift.planned(p, x, base, neighbors, forces, jax.ShapeDtypeStruct((3,), forces.dtype)),
         )
 
     def temporary(self) -> int:
@@ -161,6 +172,7 @@ class _Programs:
 
     def surface(self, p: P, base: Values, control: ListControl) -> Surface:
         """The forces, and the products of H with a vector, at any structure."""
+        masses = np.asarray(self._problem.dynamics.system.masses(self._problem.values(p, base)), dtype=float)
 
         def at(x: Float[np.ndarray, "atoms 3"]) -> Point:
             forces, neighbors = control.settle(None, lambda plan: self._look(plan)(x, p, base))
@@ -169,7 +181,7 @@ class _Programs:
                 tangent = jnp.asarray(v.reshape(x.shape), x.dtype)
                 return np.asarray(self._product(x, p, base, neighbors, tangent), dtype=float).reshape(-1)
 
-            return Point(x, np.asarray(forces), neighbors, product)
+            return Point(x, masses, np.asarray(forces), neighbors, product)
 
         return at
 
@@ -209,10 +221,25 @@ class _Programs:
         slopes, out = jax.grad(measured, argnums=(0, 1), has_aux=True)(zero, dict(p))
         return out, slopes
 
-    def _work(self, p: P, held: Array, base: Values, neighbors: Neighbors, adjoint: Array) -> Array:
-        """lambda . F at the held structure, which moves along with the box."""
+    def rounding(self, point: Point, p: P, held: Array, base: Values, slope: Array) -> float:
+        """What rounding of the coordinates makes of a component of the loss's slope, times a hundred.
+
+        The slope of an energy is zero at its minimum: nothing is left of it but rounding.
+        """
+        size = float(np.max(np.abs(point.x), initial=0))
+        drawn = np.random.default_rng(2).standard_normal(point.x.shape)
+        aside = np.asarray(point.epsilon**0.5 * size * drawn, point.x.dtype)
+        _, (other, _) = self.loss(aside, p, held, base, point.neighbors)
+        change = float(np.linalg.norm(np.asarray(other, dtype=float) - np.asarray(slope, dtype=float)))
+        return 100 * point.epsilon**0.5 * change / float(np.linalg.norm(drawn))
+
+    def _work(self, p: P, held: Array, base: Values, neighbors: Neighbors, adjoint: Array, pull: Array) -> Array:
+        """lambda . F at the held structure, which moves along with the box, and pull . sum m (start - x), which is zero
+        but hangs on the masses."""
         values = self._problem.values(p, {**base, "system.positions": held})
-        return jnp.sum(adjoint * self._forces(values["system.positions"], p, base, neighbors))
+        x, start = values["system.positions"], self._problem.values(p, base)["system.positions"]
+        shift = self._problem.dynamics.system.masses(values) @ (start - x)
+        return jnp.sum(adjoint * self._forces(x, p, base, neighbors)) + jnp.sum(pull * shift)
 
 
 def _health(forces: Sequence[float], moved: float, residual: float, limit: float) -> Health:
@@ -228,7 +255,8 @@ def _health(forces: Sequence[float], moved: float, residual: float, limit: float
 @METHODS.register
 class ImplicitSpec(MethodSpec):
     """The derivative of a minimised structure: the run (integrator: quickmin) ends at a minimum of the energy, which
-    the parameters move. It costs a linear solve, and no memory of the run."""
+    the parameters move. It costs a linear solve, and no memory of the run. The centre of mass stays where the search
+    held it; a loss that changes as a free structure turns is refused."""
 
     method: Literal["implicit"] = "implicit"
     tolerance: Literal["auto"] | Annotated[float, Field(gt=0)] = quantity(

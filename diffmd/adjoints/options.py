@@ -13,10 +13,16 @@ TRUNCATE = quantity(
     unit="steps",
     gt=0,
 )
+CLIP = quantity(
+    None,
+    doc="The norm of the state's cotangent is scaled down to this at every step; null: never. With replicas that of "
+    "each one's own loss, so that it means the same however many they are.",
+    gt=0,
+)
 REPLICAS = quantity(
     None,
     doc="Independent runs (other random velocities, positions and noise) whose mean gradient is reported with its "
-    "standard error; null: the one run.",
+    "standard error; null: the one run. Velocities and positions that are learned are the same in all of them.",
     ge=2,
     le=100_000,
 )

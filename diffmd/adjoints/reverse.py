@@ -36,7 +36,7 @@ from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.horizon import gathered_back
 from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
-from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
+from diffmd.adjoints.options import AVERAGE, CLIP, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
 from diffmd.adjoints.rows import Cotangents, Kept, Measurements, kept_of
 from diffmd.adjoints.shares import gathered, own_shares
@@ -68,7 +68,7 @@ class Reverse(Adjoint):
 
     Args:
         replicas: independent runs side by side; None: the one run.
-        truncate, clip: as in `Guard`.
+        truncate, clip: as in `Guard`, of the loss of one replica.
     """
 
     def __init__(
@@ -269,11 +269,7 @@ class ReverseSpec(MethodSpec):
         unit="bytes",
     )
     truncate: int | None = TRUNCATE
-    clip: float | None = quantity(
-        None,
-        doc="The norm of the state's cotangent is scaled down to this at every step; null: never.",
-        gt=0,
-    )
+    clip: float | None = CLIP
     replicas: int | None = REPLICAS
     average: Average = AVERAGE
 

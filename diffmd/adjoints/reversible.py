@@ -21,7 +21,7 @@ from diffmd.adjoints.base import Adjoint, Floats, Gradient, Progress, Say, Store
 from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, replica_values
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
-from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
+from diffmd.adjoints.options import AVERAGE, CLIP, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.reverse_programs import Programs
 from diffmd.adjoints.reversible_programs import Passes
 from diffmd.adjoints.rows import Cotangents, Kept, Measurements, kept_of
@@ -49,7 +49,7 @@ class Reversible(Adjoint):
 
     Args:
         bits: positions and velocities are multiples of 2^-bits.
-        truncate, clip: as in `Guard`.
+        truncate, clip: as in `Guard`, of the loss of one replica.
         replicas: independent runs side by side; None: the one run.
 
     Raises:
@@ -369,11 +369,7 @@ class ReversibleSpec(MethodSpec):
         le=52,
     )
     truncate: int | None = TRUNCATE
-    clip: float | None = quantity(
-        None,
-        doc="The norm of the state's cotangent is scaled down to this at every step; null: never.",
-        gt=0,
-    )
+    clip: float | None = CLIP
     replicas: int | None = REPLICAS
     average: Average = AVERAGE
 

@@ -6,9 +6,17 @@ host and in double precision, whatever the precision of the products.
 H is singular: moving or turning the whole system costs nothing. Of its 3 translations and 3 rotations those that H
 annihilates (in a box no rotation, in an outer field no translation) are projected out of every vector. Others, such as
 the turning of one of several molecules in a box, do no harm where the right-hand side is orthogonal to them; where it
-is not, nothing holds what it asks for, and the solve does not converge. Where the energy curves downwards the
-structure is no minimum but a saddle point, which conjugate gradients see in the directions that they search; so that
-symmetry does not hide it, a random right-hand side is solved for, too.
+is not, nothing holds what it asks for, and the solve does not converge.
+
+What a loss's slope has along them is not lost. A search that no outer force acts on holds the centre of mass
+sum m_i x_i / M, so that along free translations the slope g asks for
+
+    H lambda = b,     b_i = g_i - m_i pull,     pull = sum_j g_j / M.
+
+How far the search turns the whole hangs on the way to the minimum: a slope along free rotations is refused.
+
+Where the energy curves downwards the structure is no minimum but a saddle point, which conjugate gradients see in the
+directions that they search; so that symmetry does not hide it, a random right-hand side is solved for, too.
 """
 
 from __future__ import annotations
@@ -38,6 +46,14 @@ class Saddle(Exception):
         self.force = force
 
 
+class Adrift(Exception):
+    """The loss hangs on where the whole lies (`turned` false) or how it is turned, which nothing holds."""
+
+    def __init__(self, turned: bool) -> None:
+        super().__init__("turned" if turned else "moved")
+        self.turned = turned
+
+
 class NotHeld(Exception):
     """No further than `least` was reached, from the largest force `force`."""
 
@@ -52,6 +68,7 @@ class Point:
     """A structure: its forces, its neighbours, and the product of H with a vector there."""
 
     x: Float[np.ndarray, "atoms 3"]
+    masses: Float[np.ndarray, "atoms"]
     forces: Float[np.ndarray, "atoms 3"]
     neighbors: Neighbors
     product: Callable[[Vector], Vector]
@@ -74,7 +91,7 @@ Surface = Callable[[Float[np.ndarray, "atoms 3"]], Point]
 def polished(surface: Surface, x: Float[np.ndarray, "atoms 3"], tolerance: float | None) -> tuple[Point, list[float]]:
     """The minimum near `x`, and the largest force after each Newton step, that of `x` first.
 
-    Steps are halved until the forces fall.
+    Steps are halved until the forces fall, and leave the centre of mass where it is.
 
     Args:
         tolerance: the largest component of a force that is left; None: a hundred times what rounding of the
@@ -89,7 +106,8 @@ def polished(surface: Surface, x: Float[np.ndarray, "atoms 3"], tolerance: float
     noise = 100 * point.epsilon * _stiffness(point) * float(np.max(np.abs(x), initial=0))
     limit = noise if tolerance is None else tolerance
     while point.largest > limit and len(forces) <= _MOST_STEPS:
-        step = _System(point).solve(point.forces.reshape(-1).astype(float), _NEWTON)[0].reshape(x.shape)
+        system = _System(point)
+        step = system.centered(system.solve(point.forces.reshape(-1).astype(float), _NEWTON)[0]).reshape(x.shape)
         nearer = _fallen(surface, point, step)
         if nearer is None:
             break
@@ -100,25 +118,51 @@ def polished(surface: Surface, x: Float[np.ndarray, "atoms 3"], tolerance: float
     return point, forces
 
 
-def solved(point: Point, right: Float[np.ndarray, "atoms 3"]) -> tuple[Float[np.ndarray, "atoms 3"], float]:
-    """The solution of H lambda = right, and |right - H lambda| / |right|.
+@dataclasses.dataclass(frozen=True)
+class Solved:
+    """The solution of H lambda = right - m pull, and |what it leaves of the right-hand side| / |right-hand side|."""
+
+    adjoint: Float[np.ndarray, "atoms 3"]
+    pull: Float[np.ndarray, "3"]
+    left: float
+
+
+def solved(
+    point: Point, right: Float[np.ndarray, "atoms 3"], noise: float, start: Float[np.ndarray, "atoms 3"]
+) -> Solved:
+    """The adjoint of a minimum, whose centre of mass is that of the `start` of the search.
+
+    Args:
+        right: the slope of the loss.
+        noise: what rounding leaves of a component of it.
 
     Raises:
         Saddle: H is not positive.
+        Adrift: the loss hangs on how the whole is turned, or on where it lies though the search moved it.
         NotHeld: it does not converge.
     """
     system = _System(point)
-    wanted = point.epsilon ** (2 / 3)
+    wanted, slack = point.epsilon ** (2 / 3), point.epsilon**0.4
     drawn = np.random.default_rng(0).standard_normal(right.size)
     system.solve(system.product(drawn), wanted)
-    b = system.project(right.reshape(-1))
+    g = right.reshape(-1)
+    # A slope along free motions no larger than what the solve may leave of it, or than rounding, is none.
+    allowed = slack * float(np.linalg.norm(g)) + noise * g.size**0.5
+    moved = np.abs(system.drift((point.x - start).reshape(-1))).max(initial=0)
+    if np.linalg.norm(system.along_shifts(g)) > allowed and moved > slack * np.max(np.abs(point.x), initial=0):
+        raise Adrift(turned=False)
+    held = system.balanced(g)
+    b = system.project(held)
+    if np.linalg.norm(held - b) > allowed:
+        raise Adrift(turned=True)
+    pull = ((g - held).reshape(right.shape) / point.masses[:, None])[0]
     if not b.any():
-        return np.zeros_like(right), 0.0
+        return Solved(np.zeros_like(right), pull, 0.0)
     solution, whole = system.solve(b, wanted)
     left = float(np.linalg.norm(b - system.product(solution)) / np.linalg.norm(b))
-    if not whole or not left <= point.epsilon**0.4:
+    if not whole or not left <= slack:
         raise NotHeld(point.largest, left)
-    return solution.reshape(right.shape), left
+    return Solved(solution.reshape(right.shape), pull, left)
 
 
 def _fallen(surface: Surface, point: Point, step: Float[np.ndarray, "atoms 3"]) -> Point | None:
@@ -144,11 +188,30 @@ class _System:
     def __init__(self, point: Point) -> None:
         self._point = point
         self._free = _free_motions(point)
+        shifts = np.repeat(np.eye(3)[None], len(point.x), axis=0).reshape(-1, 3) / len(point.x) ** 0.5
+        self._shifts = _annihilated(point, shifts)
+        self._mass = np.repeat(point.masses / point.masses.mean(), 3)
         self._steepest = 0.0
 
     def project(self, v: Vector) -> Vector:
         """Without the free motions."""
         return v - self._free @ (self._free.T @ v)
+
+    def centered(self, v: Vector) -> Vector:
+        """The motion, but for a free translation, that leaves the centre of mass where it is."""
+        return v - self._shifts @ (self._shifts.T @ (self._mass * v))
+
+    def drift(self, v: Vector) -> Vector:
+        """The motion of the centre of mass in what is not `centered`."""
+        return v - self.centered(v)
+
+    def balanced(self, slope: Vector) -> Vector:
+        """The slope of the same loss of structures whose centre of mass is held: without m_i pull."""
+        return slope - self._mass * self.along_shifts(slope)
+
+    def along_shifts(self, slope: Vector) -> Vector:
+        """Its part along free translations."""
+        return self._shifts @ (self._shifts.T @ slope)
 
     def product(self, v: Vector) -> Vector:
         """H v, projected on both sides."""
@@ -199,10 +262,16 @@ def _free_motions(point: Point) -> Float[np.ndarray, "n3 motions"]:
     motions, sizes, _ = np.linalg.svd(np.stack([m.reshape(-1) for m in (*moves, *turns)], axis=1), full_matrices=False)
     # A linear molecule cannot be turned about its axis.
     motions = motions[:, sizes > 1e-6 * sizes[0]]
+    return _annihilated(point, motions)
+
+
+def _annihilated(point: Point, motions: Float[np.ndarray, "n3 motions"]) -> Float[np.ndarray, "n3 fewer"]:
+    """Those of the space of some orthonormal motions that cost nothing, orthonormal, too."""
     images = np.stack([point.product(motion) for motion in motions.T], axis=1)
     _, costs, mixed = np.linalg.svd(images, full_matrices=False)
     # Away from the minimum forces turn with the structure, which looks like a cost.
     allowed = point.epsilon**0.5 * _stiffness(point)
+    extent = float(np.linalg.norm(point.x - point.x.mean(axis=0)))
     if extent:
         allowed += 2 * float(np.linalg.norm(point.forces.astype(float))) / extent
     return motions @ mixed[costs <= allowed].T

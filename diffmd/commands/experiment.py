@@ -80,7 +80,7 @@ def made_ready(
                 checkpoint.save(kept, arrays)
         values[one.name] = held
         if replicas is not None:
-            _check_differ(one, held)
+            _check_differ(one, held, p)
     controls = {one.name: one.control(values[one.name]) for one in experiment.systems}
     return Ready(values, controls, experiment.key)
 
@@ -119,13 +119,16 @@ def _equilibrated(
     return relaxed
 
 
-def _check_differ(one: BuiltSystem, held: Values) -> None:
-    """Raises ConfigError where replicas are copies of each other: nothing is drawn, and no noise acts."""
-    alike = all(np.array_equal(held[key][0], held[key][1]) for key in DRAWN)
+def _check_differ(one: BuiltSystem, held: Values, p: P) -> None:
+    """Raises ConfigError where replicas are copies of each other: nothing is drawn but what is learned, which they
+    share, and no noise acts."""
+    first, second = (one.problem.parameters.bind(one.name, p, replica_values(held, number)) for number in (0, 1))
+    alike = all(np.array_equal(first[key], second[key]) for key in DRAWN)
     if alike and not one.problem.dynamics.integrator.stochastic:
         raise ConfigError(
-            "the replicas would all be alike: neither positions nor velocities are random, and no noise acts; "
-            "draw velocities (maxwell_boltzmann) or positions (random), or use a langevin integrator",
+            "the replicas would all be alike: neither positions nor velocities are random (learned ones are the same "
+            "in all), and no noise acts; draw velocities (maxwell_boltzmann) or positions (random) that are not "
+            "learned, or use a langevin integrator",
             "gradient.replicas",
         )
 

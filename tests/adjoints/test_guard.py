@@ -9,9 +9,11 @@ from support.objectives import MOLECULE, PLENTY, apart, changed, nothing, ready
 
 from diffmd.adjoints.auto import Auto
 from diffmd.adjoints.checkpoints import layout
+from diffmd.adjoints.flow import Replicas, spread_values
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.reverse import Reverse
 from diffmd.dynamics.segment import Shape
+from diffmd.objective import Ready
 
 STEPS = 12
 # Bonds alone: they compile soon.
@@ -67,6 +69,12 @@ def test_the_cotangent_is_clipped_at_every_step(case):
         np.linalg.norm(tight.gradients["system.positions"]) < 2e-3 < np.linalg.norm(whole.gradients["system.positions"])
     )
     assert tight.health.norm[-1] == pytest.approx(whole.health.norm[-1], rel=1e-9)
+    # Copies of a run are clipped as the run is.
+    copies = Ready(
+        {"default": spread_values([case.ready.values["default"]] * 3)}, case.fresh().controls, case.ready.key
+    )
+    each = Reverse(objective, PLENTY, Replicas(3), clip=1e-3).gradient(copies, case.p, nothing, nothing)
+    assert apart(each.gradients, tight.gradients) < 1e-9
 
 
 def test_few_numbers_go_forward_and_many_back(case):

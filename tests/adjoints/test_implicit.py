@@ -219,3 +219,28 @@ def test_what_does_not_fit_is_refused(path: str, value: Any, message: str):
 def test_the_last_step_by_its_number_is_the_end():
     config = load_data(changed(DIMER, loss__0__frames={"from": 100, "to": 100}, gradient={"method": "reverse"})).config
     assert method_spec(config, "implicit").adjoint
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_a_search_holds_the_centre_of_mass_and_no_orientation(double: bool):
+    u = np.array([0.9, 0.2, 0.1]) / np.linalg.norm([0.9, 0.2, 0.1])
+
+    def placed(*reference: Any) -> Case:
+        there = {"kind": "inline", "values": [np.asarray(x).tolist() for x in reference]}
+        observable = {"kind": "rmsd", "reference": there, "superpose": False}
+        loss = [{"observable": observable, "target": 0.0}, {"observable": {"kind": "potential_energy"}, "target": 1.0}]
+        return ready(changed(DIMER, loss=loss, parameters=[R0, "system.atoms.0.mass"]))
+
+    def expected(r0: Any, m: Any) -> Any:
+        whole = m + 6
+        centre = 6 * np.linalg.norm([0.9, 0.2, 0.1]) / whole
+        return ((centre - r0 * 6 / whole - 0.3) ** 2 + (centre + r0 * m / whole - 1.7) ** 2) / 2
+
+    with jax.enable_x64(double):
+        found = implicit(placed(0.3 * u, 1.7 * u))
+        slopes = jax.grad(expected, (0, 1))(1.0, 2.0)
+        close = 1e-9 if double else 1e-4
+        assert float(found.gradients[R0]) == pytest.approx(float(slopes[0]), rel=close)
+        assert float(found.gradients["system.atoms.0.mass"]) == pytest.approx(float(slopes[1]), rel=close)
+        with pytest.raises(NumericalError, match="looks at what nothing holds in place: how the whole is turned"):
+            implicit(placed([0.3, 0, 0], [0, 1.7, 0]))

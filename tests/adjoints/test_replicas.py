@@ -130,8 +130,16 @@ def test_the_first_replica_is_the_run_without(runs):
         np.testing.assert_array_equal(alone[key], case.ready.values["default"][key])
 
 
-def test_copies_of_one_run_are_refused():
-    case = ready(BONDS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"system__velocities": {"kind": "maxwell_boltzmann", "temperature": 1.0}, "parameters": ["system.velocities"]},
+    ],
+)
+def test_copies_of_one_run_are_refused(change):
+    # Also those that differ in nothing but what is learned, which is the same in all.
+    case = ready(changed(BONDS, **change))
     with pytest.raises(ConfigError, match="all be alike"):
         made_ready(case.experiment, case.p, SilentReporter(), None, 2)
 

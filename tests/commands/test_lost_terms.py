@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from support.commanded import written
 from support.objectives import MOLECULE, changed
 
 from diffmd.commands.lost_terms import lost_terms
 from diffmd.config.build import build
-from diffmd.config.loading import load_data
+from diffmd.config.loading import load, load_data
 
 SERIES = [
     {"kind": "temperature"},
@@ -61,3 +63,16 @@ def test_several_systems_and_distributions() -> None:
     assert "no distribution" in lost_terms(experiment, [1.0, lost, 1.0, 1.0])
     told = lost_terms(experiment, [large, large, 1.0, 1.0])
     assert told.startswith("the loss is not finite although each of its terms is")
+
+
+def test_velocities_that_were_not_to_be_read(tmp_path: Path) -> None:
+    code = "def rate(frame, types, p):\n    return (frame.velocities * frame.positions).sum()\n"
+    code += "def size(frame, types, p):\n    return 0 * frame.positions.sum()\n"
+    (tmp_path / "mine.py").write_text(code)
+    kinds = [{"kind": "python", "function": f"./mine.py:{name}", "configurational": True} for name in ("rate", "size")]
+    loss = [{"observable": kind, "compare": "none"} for kind in kinds]
+    with jax.enable_x64(True):
+        experiment = build(load(written(tmp_path, changed(MOLECULE, loss=loss)), []))
+        lost = float("nan")
+        assert "its function reads velocities" in lost_terms(experiment, [lost, 1.0])
+        assert "as a rule it divides by what is zero" in lost_terms(experiment, [1.0, lost])

@@ -113,6 +113,16 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
         (["parameters=[{path: potentials.lj.epsilon, per: term}]"], "parameters.0", "needs terms"),
         (["parameters=[system.positions]", "dynamics.equilibration={steps: 5}"], "parameters.0", "not differentiated"),
         (
+            [LANGEVIN, "dynamics.integrator.friction=0", "parameters=[dynamics.integrator.friction]"],
+            "parameters.0",
+            "dynamics.integrator.friction cannot be learned from 0",
+        ),
+        (
+            ["dynamics.thermostat={kind: rescale, temperature: 0}", "parameters=[dynamics.thermostat]"],
+            "parameters.0",
+            "velocities follow its square root",
+        ),
+        (
             ["train={epochs: 1, optimizer: {kind: lbfgs}, clip: 1.0}"],
             "train.clip",
             "lbfgs",
@@ -173,6 +183,7 @@ def test_refused(said: Said, overrides: list[str], path: str, words: str) -> Non
         ["parameters=[potentials.bond]"],
         [MOVING, "parameters=[dynamics.thermostat.temperature]"],
         [PRESSURE, "parameters=[dynamics.thermostat.tau]"],
+        [LANGEVIN, "dynamics.integrator.temperature=0", "parameters=[dynamics.integrator.friction]"],
         ["parameters=[{path: potentials.bond.k, tie: [potentials.lj.epsilon], transform: positive}]"],
         ["dynamics.equilibration={steps: 5, integrator: {kind: langevin, dt: 0.01, friction: 1, temperature: 1}}"],
     ],

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from diffmd.config.checks.dynamics import without_slope
 from diffmd.config.checks.interactions import Interactions
 from diffmd.config.effective import EffectiveSystem
 from diffmd.config.paths import matches, split
@@ -70,7 +71,14 @@ def parameter_problems(
             elif start is not None:
                 chosen = np.asarray(start if place.index is None else start[place.index])
                 yield from _rule_problems(entry, chosen, where)
-            yield from _equilibrated(next(one for one in systems if one.name == place.system), place.key, where)
+            one = next(one for one in systems if one.name == place.system)
+            yield from _equilibrated(one, place.key, where)
+            if place.key in without_slope(one):
+                yield ConfigError(
+                    f"{one.config_path(place.key)} cannot be learned from 0: velocities follow its square root, whose "
+                    "derivative is infinite there; start from a small number",
+                    where,
+                )
         requests += [request] if whole else []
     try:
         shapes = {

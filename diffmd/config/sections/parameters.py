@@ -11,7 +11,8 @@ from diffmd.spec import Spec, quantity
 
 class ParameterSpec(Spec):
     """What is learned, and how. Reported gradients are of the physical value; bounds and transform concern the
-    optimizer alone."""
+    optimizer alone. Learned positions are those in the box that the config has; they move along with one that is
+    learned, too."""
 
     path: str = quantity(
         doc="Path in this config: potentials.lj.sigma, potentials.*.sigma, potentials.angle.theta0.0, "
