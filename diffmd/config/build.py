@@ -14,6 +14,7 @@ import numpy as np
 
 from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
+from diffmd.config.bounds import bounds
 from diffmd.config.checks.geometry import check_reach
 from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem, effective_systems
@@ -107,7 +108,8 @@ def build(
         ConfigError: for whatever only the atoms, files and functions themselves can tell.
     """
     config = loaded.config
-    parts = [_System(loaded, one, allow_python) for one in effective_systems(config)]
+    effective = effective_systems(config)
+    parts = [_System(loaded, one, allow_python) for one in effective]
     # What equilibration uses is not differentiated, so it is nothing to learn.
     names = {
         p.effective.name: {key: p.effective.config_path(key) for key in p.values if not key.startswith(EQUILIBRATION)}
@@ -117,12 +119,11 @@ def build(
         Request(
             entry.path,
             tuple(entry.tie),
-            entry.lower,
-            entry.upper,
+            *bounds(entry, f"parameters.{number}", effective),
             None if entry.transform == "none" else entry.transform,
             entry.learning_rate,
         )
-        for entry in config.parameters
+        for number, entry in enumerate(config.parameters)
     ]
     parameters = Parameters.create(requests, names)
     known = {leaf.path for leaf in parameters.leaves}

@@ -18,6 +18,7 @@ OBSERVABLE = "loss.0.observable"
 PRESSURE = "loss.0.observable={kind: pressure, temperature: 0.1}"
 MOVING = "loss.0.observable={kind: pressure, temperature: dynamics}"
 LANGEVIN = "dynamics.integrator={kind: langevin, dt: 0.01, friction: 1.0, temperature: 0.1}"
+ANGLE = "potentials.angle={kind: harmonic_angle, angles: [[0, 1, 2]], theta0: [110 deg], k: 10.0}"
 LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
 
 
@@ -110,6 +111,9 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
         ),
         (["parameters=[{path: potentials.lj.epsilon, lower: 1, upper: 0}]"], "parameters.0", "bound"),
         (["parameters=[{path: potentials.lj.epsilon, lower: 0.3}]"], "parameters.0", "bound"),
+        ([ANGLE, "parameters=[{path: 'potentials.*.theta0', upper: 170}]"], "parameters.0.upper", "mean 170 deg?"),
+        ([ANGLE, "parameters=[{path: potentials.*.theta0, lower: no}]"], "parameters.0.lower", "such as 110 deg"),
+        ([ANGLE, "parameters=[{path: potentials.angle, lower: 1 deg}]"], "parameters.0.lower", "write a number"),
         (["parameters=[{path: potentials.lj.epsilon, per: term}]"], "parameters.0", "needs terms"),
         (["parameters=[system.positions]", "dynamics.equilibration={steps: 5}"], "parameters.0", "not differentiated"),
         (
@@ -174,6 +178,8 @@ def test_refused(said: Said, overrides: list[str], path: str, words: str) -> Non
         [MOVING, "parameters=[dynamics.thermostat.temperature]"],
         [PRESSURE, "parameters=[dynamics.thermostat.tau]"],
         ["parameters=[{path: potentials.bond.k, tie: [potentials.lj.epsilon], transform: positive}]"],
+        [ANGLE, "parameters=[{path: potentials.angle.theta0.0, lower: 100 deg, upper: 3.0}]"],
+        [ANGLE, "parameters=[{path: potentials.angle.k, upper: 170}]"],
         ["dynamics.equilibration={steps: 5, integrator: {kind: langevin, dt: 0.01, friction: 1, temperature: 1}}"],
     ],
 )
