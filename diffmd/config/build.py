@@ -95,13 +95,13 @@ class Experiment:
 
 
 def build(
-    loaded: LoadedConfig, *, allow_python: bool = True, extra: tuple[str, ...] = (), loss: bool = True
+    loaded: LoadedConfig, *, allow_python: bool = True, scanned: str | None = None, loss: bool = True
 ) -> Experiment:
     """Builds the experiment of a config.
 
     Args:
         allow_python: whether functions in the user's files may be imported.
-        extra: paths that join `parameters` (the path that is scanned).
+        scanned: a path that joins `parameters`.
         loss: whether its loss is going to be measured; without, the objective has no terms.
 
     Raises:
@@ -126,14 +126,17 @@ def build(
         for number, entry in enumerate(config.parameters)
     ]
     parameters = Parameters.create(requests, names)
-    known = {leaf.path for leaf in parameters.leaves}
-    for path in extra:
-        if path not in known:
-            parameters = Parameters.create([*requests, Request(path)], names)
+    shapes = {p.effective.name: {key: value.shape for key, value in p.values.items()} for p in parts}
     try:
-        parameters.check({p.effective.name: {key: value.shape for key, value in p.values.items()} for p in parts})
+        parameters.check(shapes)
     except ConfigError as problem:
         raise ConfigError(problem.message, "parameters") from problem
+    if scanned is not None:
+        try:
+            Parameters(()).joined(scanned, names).check(shapes)
+            parameters = parameters.joined(scanned, names)
+        except ConfigError as problem:
+            raise ConfigError(f"--over {problem.message}") from problem
     systems = tuple(part.finished(parameters, loss) for part in parts)
     objective = Objective(tuple(one.problem for one in systems), parameters)
     return Experiment(loaded, systems, objective, jax.random.key(config.seed))
