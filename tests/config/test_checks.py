@@ -83,6 +83,11 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
             "dynamics.neighbors.kind",
             "needs a cutoff",
         ),
+        (
+            ["dynamics.neighbors={kind: cell_list, skin: 0}"],
+            "dynamics.neighbors.skin",
+            "write a fraction of an atom's size, or kind: all_pairs",
+        ),
         (["dynamics.thermostat.tau=0.001"], "dynamics.thermostat.tau", "shorter than the time step"),
         (
             ["dynamics.equilibration={steps: 5, thermostat: {kind: berendsen, temperature: 1, tau: 0.001}}"],
@@ -170,6 +175,7 @@ def test_refused(said: Said, overrides: list[str], path: str, words: str) -> Non
         ["system.box=[[4, 0, 0], [2, 4, 0], [-2, 2, 4]]", "potentials.lj.cutoff.distance=1.0"],
         ["system.box=null"],
         ["potentials.lj.sigma={A: 0.5, B: 0.6, B-A: 0.5}"],
+        ["dynamics.neighbors.skin=0"],
         ["dynamics.thermostat.tau=0.01"],
         ["dynamics.thermostat=null"],
         ["parameters=[potentials.lj.sigma, system.box, system.atoms.*.mass, dynamics.thermostat.temperature]"],
