@@ -120,6 +120,8 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
         ([ANGLE, "parameters=[{path: potentials.*.theta0, lower: no}]"], "parameters.0.lower", "such as 110 deg"),
         ([ANGLE, "parameters=[{path: potentials.angle, lower: 1 deg}]"], "parameters.0.lower", "write a number"),
         (["parameters=[{path: potentials.lj.epsilon, per: term}]"], "parameters.0", "needs terms"),
+        (["parameters=[{path: potentials.bond.k, per: type}]"], "parameters.0", "take per: term, or write"),
+        ([ANGLE, "potentials.angle.k={A: 1.0}"], "potentials.angle.k.A", "(types: A, B); did you mean A-A-A?"),
         (["parameters=[system.positions]", "dynamics.equilibration={steps: 5}"], "parameters.0", "not differentiated"),
         (
             ["train={epochs: 1, optimizer: {kind: lbfgs}, clip: 1.0}"],
