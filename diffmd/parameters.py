@@ -100,6 +100,24 @@ class Parameters:
                 leaves.append(Parameter(path, (*places, *tied), request))
         return Parameters(tuple(leaves))
 
+    def joined(self, path: str, names: Mapping[str, Mapping[str, str]]) -> Parameters:
+        """These and what is scanned, which is put in last: inside one of the others it has the say.
+
+        Args:
+            names: as for `create`.
+
+        Raises:
+            ConfigError: the path names nothing, or what is tied to something else.
+        """
+        if any(leaf.path == path for leaf in self.leaves):
+            return self
+        scanned = Parameters.create([Request(path)], names)
+        for leaf in self.leaves:
+            if leaf.request.tie and any(scanned.touches(place.system, place.key) for place in leaf.places):
+                tied = ", ".join(leaf.request.tie)
+                raise ConfigError(f"{path}: {tied} is tied to {leaf.path}; scan that, or leave the tie out")
+        return Parameters((*self.leaves, *scanned.leaves))
+
     def check(self, shapes: Mapping[str, Mapping[str, tuple[int, ...] | None]]) -> None:
         """Raises ConfigError where a slice selects nothing, a tied number has another shape than what owns it, or two
         slices name the same number.

@@ -186,15 +186,15 @@ def init(
     run_tool(work, Talk(quiet, as_json, debug))
 
 
-def schema(debug: opt.Debug = False) -> None:
+def schema(quiet: opt.Quiet = False, as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """Print the JSON schema of configs, for editors."""
 
     def work() -> CommandResult:
-        from diffmd.commands.schema import schema
+        from diffmd.commands.schema import json_schema, schema
 
-        return CommandResult({}, [schema().rstrip("\n")])
+        return CommandResult(json_schema(), [schema().rstrip("\n")])
 
-    run_tool(work, Talk(quiet=False, json=False, debug=debug))
+    run_tool(work, Talk(quiet, as_json, debug))
 
 
 def validate(

@@ -76,7 +76,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         _require_moving(session.config, grid)
         for warning in warnings(session.config):
             session.reporter.warning(warning)
-        experiment = build(session.loaded_config, allow_python=request.allow_python, extra=(grid.path,))
+        experiment = build(session.loaded_config, allow_python=request.allow_python, scanned=grid.path)
         start = starting_parameters(experiment, session.learned)
         path = _scanned(experiment, grid)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)

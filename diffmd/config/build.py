@@ -14,6 +14,7 @@ import numpy as np
 
 from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
+from diffmd.config.bounds import bounds
 from diffmd.config.checks.geometry import check_reach
 from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem, effective_systems
@@ -94,20 +95,21 @@ class Experiment:
 
 
 def build(
-    loaded: LoadedConfig, *, allow_python: bool = True, extra: tuple[str, ...] = (), loss: bool = True
+    loaded: LoadedConfig, *, allow_python: bool = True, scanned: str | None = None, loss: bool = True
 ) -> Experiment:
     """Builds the experiment of a config.
 
     Args:
         allow_python: whether functions in the user's files may be imported.
-        extra: paths that join `parameters` (the path that is scanned).
+        scanned: a path that joins `parameters`.
         loss: whether its loss is going to be measured; without, the objective has no terms.
 
     Raises:
         ConfigError: for whatever only the atoms, files and functions themselves can tell.
     """
     config = loaded.config
-    parts = [_System(loaded, one, allow_python) for one in effective_systems(config)]
+    effective = effective_systems(config)
+    parts = [_System(loaded, one, allow_python) for one in effective]
     # What equilibration uses is not differentiated, so it is nothing to learn.
     names = {
         p.effective.name: {key: p.effective.config_path(key) for key in p.values if not key.startswith(EQUILIBRATION)}
@@ -117,22 +119,24 @@ def build(
         Request(
             entry.path,
             tuple(entry.tie),
-            entry.lower,
-            entry.upper,
+            *bounds(entry, f"parameters.{number}", effective),
             None if entry.transform == "none" else entry.transform,
             entry.learning_rate,
         )
-        for entry in config.parameters
+        for number, entry in enumerate(config.parameters)
     ]
     parameters = Parameters.create(requests, names)
-    known = {leaf.path for leaf in parameters.leaves}
-    for path in extra:
-        if path not in known:
-            parameters = Parameters.create([*requests, Request(path)], names)
+    shapes = {p.effective.name: {key: value.shape for key, value in p.values.items()} for p in parts}
     try:
-        parameters.check({p.effective.name: {key: value.shape for key, value in p.values.items()} for p in parts})
+        parameters.check(shapes)
     except ConfigError as problem:
         raise ConfigError(problem.message, "parameters") from problem
+    if scanned is not None:
+        try:
+            Parameters(()).joined(scanned, names).check(shapes)
+            parameters = parameters.joined(scanned, names)
+        except ConfigError as problem:
+            raise ConfigError(f"--over {problem.message}") from problem
     systems = tuple(part.finished(parameters, loss) for part in parts)
     objective = Objective(tuple(one.problem for one in systems), parameters)
     return Experiment(loaded, systems, objective, jax.random.key(config.seed))

@@ -33,14 +33,22 @@ def _spread_entry(config: Config, data: dict[str, Any], entry: ParameterSpec, wh
     numbers = {path for path, value in leaves(data) if isinstance(value, float)}
     for pattern in (entry.path, *entry.tie):
         for path in sorted(p for p in numbers if p.count(".") == pattern.count(".") and matches(pattern, p)):
-            values = _per_type(config, path, where) if entry.per == "type" else _per_term(data, path, where)
+            values = _per_type(config, data, path, where) if entry.per == "type" else _per_term(data, path, where)
             value = get(data, path)
             spread_out = dict.fromkeys(values, value) if isinstance(values, list) else [value] * values
             data = put(data, path, spread_out)
     return data
 
 
-def _per_type(config: Config, path: str, where: str) -> list[str]:
+def _per_type(config: Config, data: dict[str, Any], path: str, where: str) -> list[str]:
+    listed = _listed(data, path)
+    if listed is not None:
+        joined = "-".join("ABC"[: _ARITY[listed]])
+        raise ConfigError(
+            f"per: type needs one value a type, and {path} is of {listed}; take per: term, or write {path} as a "
+            f"mapping by the types of their atoms, {{{joined}: ...}}",
+            where,
+        )
     names: dict[str, None] = {}
     for one in effective_systems(config):
         if any(path.startswith(f"{owned}.") for owned in one.potentials):
@@ -53,12 +61,17 @@ def _per_type(config: Config, path: str, where: str) -> list[str]:
 
 
 def _per_term(data: dict[str, Any], path: str, where: str) -> int:
-    potential = get(data, path.rpartition(".")[0])
-    listed = [key for key in _ARITY if key in potential] if isinstance(potential, Mapping) else []
-    if not listed:
+    listed = _listed(data, path)
+    if listed is None:
         raise ConfigError(f"per: term needs terms, which {path} has not; leave `per` out", where)
-    terms = potential[listed[0]]
+    terms = get(data, path.rpartition(".")[0])[listed]
     if isinstance(terms, list):
         return len(terms)
     first, last = terms["chain"]
-    return int(last) - int(first) + 2 - _ARITY[listed[0]]
+    return int(last) - int(first) + 2 - _ARITY[listed]
+
+
+def _listed(data: dict[str, Any], path: str) -> str | None:
+    """Which terms the potential of a number lists, ``bonds`` or ``angles``; None if it lists none."""
+    potential = get(data, path.rpartition(".")[0])
+    return next((key for key in _ARITY if key in potential), None) if isinstance(potential, Mapping) else None

@@ -14,7 +14,8 @@ Layout::
     /diffmd                            attribute units: reduced or md
 
 Every `step` and `time` under /particles and /observables is a hard link to the position's. MDAnalysis opens such a file
-without a topology. It can be read, and the process killed, at any time: see `diffmd.io.growing`.
+without a topology; in reduced units, which have no names, with n_atoms=N and convert_units=False. It can be read, and
+the process killed, at any time: see `diffmd.io.growing`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ def write_structure(path: Path, frames: Iterable[Structure], format: StructureFo
     """Writes frames, one after another, as one file that appears when it is whole.
 
     extxyz: species, pos, vel, mass, charge (those there are) and the step; in md units Angstrom, Angstrom/fs, g/mol,
-    e; in reduced units the numbers as they are, with all their digits. PDB: a model a frame, Angstrom, three decimals.
+    e; in reduced units the numbers as they are, with all their digits. PDB: a model a frame, Angstrom, three decimals;
+    names of types are cut to four letters, and what is no element has the symbol X.
 
     Raises:
         OutputError: the file cannot be written, or PDB's columns cannot hold a coordinate.
@@ -68,7 +69,8 @@ def _pdb(frame: Structure, number: int, units: Units) -> Iterator[str]:
         yield "CRYST1{:9.3f}{:9.3f}{:9.3f}{:7.2f}{:7.2f}{:7.2f} P 1           1".format(*edges, *angles)
     yield f"MODEL     {(number + 1) % 10000:4d}"
     for k, (name, row) in enumerate(zip(frame.types, x, strict=True)):
-        symbol = name if name in atomic_numbers else ""
+        # Without a symbol, readers would guess an element from the name.
+        symbol = name if name in atomic_numbers else "X"
         yield (
             f"ATOM  {(k + 1) % 100000:5d} {name[:4]:^4s} MOL A   1    "
             "{:8.3f}{:8.3f}{:8.3f}{:6.2f}{:6.2f}          {:>2s}".format(*row, 1.0, 0.0, symbol)

@@ -8,6 +8,7 @@ A box comes out in the form of `diffmd.box`: lower triangular and reduced, atoms
 from __future__ import annotations
 
 import dataclasses
+import io
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,8 +28,11 @@ ANGSTROM = 0.1
 ANGSTROM_PER_FS = 100.0
 """In nm/ps."""
 
+_PDB_ATOM = ("ATOM", "HETATM")
+_PDB_NAME = slice(12, 16)
 _PDB_Z = 54
 """The last column of a PDB atom's z."""
+_PDB_SYMBOL = slice(76, 78)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Structure:
         positions: of each atom.
         velocities: of each atom, or None where the file has none.
         box: H (3, 3), rows a, b, c, lower triangular; None without periodicity.
-        types: each atom's type: element symbols, or whatever names an xyz file has.
+        types: each atom's type: element symbols, or whatever names an xyz file has, or a PDB file without a symbol.
         masses: of each atom, or None (md units: those of the elements, where the file has none).
         charges: of each atom, or None.
         step: number of steps done; 0 where the file does not say.
@@ -103,13 +107,14 @@ def _of_xyz(path: Path, frame: int, units: Units) -> Structure:
 def _of_pdb(path: Path, frame: int, units: Units) -> Structure:
     from ase.io.proteindatabank import read_proteindatabank
 
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.startswith(("ATOM", "HETATM")) and len(line.rstrip()) < _PDB_Z:
-                raise ConfigError(
-                    f"{path} is damaged or truncated: line {number} ends before the atom's coordinates do"
-                )
-    images = _through_ase(lambda: read_proteindatabank(path, index=slice(None)), path)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if line.startswith(_PDB_ATOM) and len(line.rstrip()) < _PDB_Z:
+            raise ConfigError(
+                f"{path} is damaged or truncated: line {number + 1} ends before the atom's coordinates do"
+            )
+    text = io.StringIO("".join(map(_with_symbol, lines)))
+    images = _through_ase(lambda: read_proteindatabank(text, index=slice(None)), path)
     # ASE makes an empty frame of END after ENDMDL, and gives CRYST1 to the first model alone.
     images = [image for image in images if len(image)]
     if not images:
@@ -118,7 +123,25 @@ def _of_pdb(path: Path, frame: int, units: Units) -> Structure:
     cell = np.asarray((atoms if atoms.pbc.any() else images[0]).cell)
     # CRYST1 with a cube of 1 Angstrom is the format's way to say that there is no crystal.
     periodic = bool(images[0].pbc.any()) and not np.allclose(cell, np.eye(3))
-    return _of_ase(atoms, cell if periodic else None, units, path, 1.0, None)
+    # What is no element keeps its name.
+    named = zip(atoms.symbols, atoms.arrays["atomtypes"], strict=True)
+    types = tuple(str(name) if symbol == "X" else symbol for symbol, name in named)
+    return _of_ase(atoms, types, cell if periodic else None, units, path, 1.0, None)
+
+
+def _with_symbol(line: str) -> str:
+    """A line of a PDB file; an atom's gets the symbol X, if neither its symbol nor its name begins with an element."""
+    from ase.io.espresso import label_to_symbol
+
+    if not line.startswith(_PDB_ATOM):
+        return line
+    for columns in (_PDB_SYMBOL, _PDB_NAME):
+        try:
+            label_to_symbol(line[columns].strip())
+            return line
+        except (KeyError, IndexError):
+            continue
+    return f"{line.rstrip()[: _PDB_SYMBOL.start]:{_PDB_SYMBOL.start}} X\n"
 
 
 def _of_gro(path: Path, frame: int, units: Units) -> Structure:
@@ -136,15 +159,21 @@ def _of_gro(path: Path, frame: int, units: Units) -> Structure:
     atoms = _through_ase(lambda: read_gromacs(path), path)
     velocities = atoms.get_velocities() * _ase_speed() if atoms.has("momenta") else None
     cell = np.asarray(atoms.cell)
-    return _of_ase(atoms, cell if atoms.pbc.any() and np.any(cell) else None, units, path, ANGSTROM, velocities)
+    types = tuple(atoms.get_chemical_symbols())
+    return _of_ase(atoms, types, cell if atoms.pbc.any() and np.any(cell) else None, units, path, ANGSTROM, velocities)
 
 
 def _of_ase(
-    atoms: Any, cell: np.ndarray | None, units: Units, path: Path, own: float, velocities: np.ndarray | None
+    atoms: Any,
+    types: tuple[str, ...],
+    cell: np.ndarray | None,
+    units: Units,
+    path: Path,
+    own: float,
+    velocities: np.ndarray | None,
 ) -> Structure:
     """From ASE's Angstrom; in reduced units back to the numbers of the file, whose unit is `own` Angstrom^-1."""
     length = ANGSTROM if units.name == "md" else own
-    types = tuple(atoms.get_chemical_symbols())
     positions, velocities, box = _turned(
         atoms.positions * length, velocities, None if cell is None else cell * length, path
     )

@@ -25,14 +25,18 @@ def _root(x: Array) -> Array:
     return jnp.where(x == 0, 0, jnp.sqrt(jnp.where(x == 0, 1, x)))
 
 
-def _smallest(r2: Float[Array, "others"], allowed: Bool[Array, "others"]) -> Float[Array, ""]:
+def _smallest(r2: Float[Array, "others"], allowed: Bool[Array, "others"], extent: Array) -> Float[Array, ""]:
     """The smallest of the allowed; the ones that tie share its derivative.
 
-    A tie is one to within rounding: compiled once more for the derivative, r2 may differ in its last bit (a product
-    and a sum contracted or not), and where `jnp.min` then compares for equality it finds nobody to give it to.
+    A tie is one to within rounding. Compiled once more for the derivative, r2 may differ in its last bits (a product
+    and a sum contracted or not), and where `jnp.min` then compares for equality it finds nobody to give it to. What
+    x - n L loses is a few units in the last place of the coordinates, so r counts as known to 32 of itself and of
+    `extent`, the largest of them: of atoms boxes away the latter is the larger.
     """
-    fixed = lax.stop_gradient(jnp.where(allowed, r2, jnp.inf))
-    tied = fixed <= jnp.min(fixed) * (1 + 32 * jnp.finfo(r2.dtype).eps)
+    fixed, extent = lax.stop_gradient((jnp.where(allowed, r2, jnp.inf), extent))
+    r = jnp.sqrt(jnp.min(fixed))
+    limit = (r + 32 * jnp.finfo(r2.dtype).eps * (r + extent)) ** 2
+    tied = fixed <= limit
     return jnp.sum(jnp.where(tied, r2, 0)) / jnp.sum(tied)
 
 
@@ -49,14 +53,14 @@ class NearestDistance(Observable):
         """The mean distance to the nearest neighbour [length]."""
         x = take(frame.positions, self.selected)
         columns = components(x)
-        n = len(self.selected)
+        n, extent = len(self.selected), jnp.max(jnp.abs(x))
 
         @jax.checkpoint
         def nearest(row: tuple[Components, Array]) -> Array:
             xi, i = row
             d = tuple(a - b for a, b in zip(xi, columns, strict=True))
             r2 = squared(shortest(frame.box, d))  # type: ignore[arg-type]
-            return _smallest(r2, jnp.arange(n) != i)
+            return _smallest(r2, jnp.arange(n) != i, extent)
 
         r2 = lax.map(nearest, (columns, jnp.arange(n)), batch_size=min(n, max(1, BLOCK // n)))
         return jnp.mean(_root(r2))

@@ -49,9 +49,11 @@ def resolve_types(key: str, names: Sequence[str], arity: int, path: str) -> tupl
         raise ConfigError(f"'{key}' can be read as types in more than one way; rename a type", path)
     joined = ("-".join(words) for words in itertools.product(names, repeat=arity))
     candidates = [*names, *itertools.islice(joined, 1000)]
-    close = difflib.get_close_matches(key, candidates, n=1)
+    # One type alone comes here only where it will not do.
+    close = ["-".join([key] * arity)] if key in names else difflib.get_close_matches(key, candidates, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    what = f"{arity} of the system's types joined by hyphens" + (", nor one type" if arity == 2 else "")
+    one_will_do = ", nor one type" if arity == 2 and key not in names else ""
+    what = f"{arity} of the system's types joined by hyphens{one_will_do}"
     raise ConfigError(f"'{key}' is not {what} (types: {', '.join(names)}){hint}", path)
 
 

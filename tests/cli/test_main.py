@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -78,6 +79,11 @@ def test_every_run_command_has_the_shared_options(command: str):
     if command not in ("gradcheck", "fd-check"):
         wanted |= {"--resume"}
     assert wanted <= set(re.findall(r"--[a-z-]+", text))
+
+
+def test_the_schema_is_the_one_object_of_its_json():
+    run = diffmd_process("schema", "--json", "--quiet")
+    assert json.loads(run.stdout)["title"] == "diffmd config"
 
 
 def test_a_reader_that_leaves_early_is_no_error():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import h5py
@@ -92,10 +93,30 @@ def test_grids_are_read():
             Grid.parse(wrong)
 
 
-@pytest.mark.parametrize("path", ["potentials.bond.r1", "potentials.bond", "system.mass"])
-def test_what_cannot_be_scanned_is_refused(path: str, whole: tuple[Path, dict], tmp_path: Path):
-    with pytest.raises(ConfigError, match=path.replace(".", r"\.")):
-        scan(request(whole[0], tmp_path / "run"), Listener(), f"{path}=0.1:0.2:2")
+def test_one_number_of_what_is_learned_may_be_scanned(tmp_path: Path):
+    """It has the same slope there as among the others."""
+    count = len(BOND["potentials"]["bond"]["bonds"])
+    config = written(tmp_path, changed(BOND, potentials__bond__k=[100.0] * count))
+    (point,) = scan(request(config, tmp_path / "run"), Listener(), "potentials.bond.k.1=80:80:1").answer["points"]
+    at = request(config, tmp_path / "all", "potentials.bond.k.1=80")
+    assert point["loss"] == pytest.approx((all_of_them := gradient(at, Listener()).answer)["loss"], rel=1e-12)
+    assert point["gradient"] == pytest.approx(all_of_them["gradients"]["potentials.bond.k"][1], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("potentials.bond.r1", "names nothing that can be learnt; did you mean potentials.bond.r0?"),
+        ("potentials.bond", "names no single value"),
+        ("system.mass", "names nothing"),
+        ("potentials.bond.k.7", "selects nothing"),
+        ("potentials.bond.r0", "is tied to potentials.bond.k"),
+    ],
+)
+def test_what_cannot_be_scanned_is_refused(path: str, said: str, whole: tuple[Path, dict], tmp_path: Path):
+    tie = ["parameters=[{path: potentials.bond.k, tie: [potentials.bond.r0]}]"] if "tied" in said else []
+    with pytest.raises(ConfigError, match=rf"^--over {re.escape(path)}\b.*{re.escape(said)}"):
+        scan(request(whole[0], tmp_path / "run", *tie), Listener(), f"{path}=0.1:0.2:2")
 
 
 def test_a_temperature_that_would_not_follow_is_refused(tmp_path: Path):

@@ -18,6 +18,7 @@ OBSERVABLE = "loss.0.observable"
 PRESSURE = "loss.0.observable={kind: pressure, temperature: 0.1}"
 MOVING = "loss.0.observable={kind: pressure, temperature: dynamics}"
 LANGEVIN = "dynamics.integrator={kind: langevin, dt: 0.01, friction: 1.0, temperature: 0.1}"
+ANGLE = "potentials.angle={kind: harmonic_angle, angles: [[0, 1, 2]], theta0: [110 deg], k: 10.0}"
 LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
 
 
@@ -82,6 +83,11 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
             "dynamics.neighbors.kind",
             "needs a cutoff",
         ),
+        (
+            ["dynamics.neighbors={kind: cell_list, skin: 0}"],
+            "dynamics.neighbors.skin",
+            "write a fraction of an atom's size, or kind: all_pairs",
+        ),
         (["dynamics.thermostat.tau=0.001"], "dynamics.thermostat.tau", "shorter than the time step"),
         (
             ["dynamics.equilibration={steps: 5, thermostat: {kind: berendsen, temperature: 1, tau: 0.001}}"],
@@ -110,7 +116,12 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
         ),
         (["parameters=[{path: potentials.lj.epsilon, lower: 1, upper: 0}]"], "parameters.0", "bound"),
         (["parameters=[{path: potentials.lj.epsilon, lower: 0.3}]"], "parameters.0", "bound"),
+        ([ANGLE, "parameters=[{path: 'potentials.*.theta0', upper: 170}]"], "parameters.0.upper", "mean 170 deg?"),
+        ([ANGLE, "parameters=[{path: potentials.*.theta0, lower: no}]"], "parameters.0.lower", "such as 110 deg"),
+        ([ANGLE, "parameters=[{path: potentials.angle, lower: 1 deg}]"], "parameters.0.lower", "write a number"),
         (["parameters=[{path: potentials.lj.epsilon, per: term}]"], "parameters.0", "needs terms"),
+        (["parameters=[{path: potentials.bond.k, per: type}]"], "parameters.0", "take per: term, or write"),
+        ([ANGLE, "potentials.angle.k={A: 1.0}"], "potentials.angle.k.A", "(types: A, B); did you mean A-A-A?"),
         (["parameters=[system.positions]", "dynamics.equilibration={steps: 5}"], "parameters.0", "not differentiated"),
         (
             [LANGEVIN, "dynamics.integrator.friction=0", "parameters=[dynamics.integrator.friction]"],
@@ -176,6 +187,7 @@ def test_refused(said: Said, overrides: list[str], path: str, words: str) -> Non
         ["system.box=[[4, 0, 0], [2, 4, 0], [-2, 2, 4]]", "potentials.lj.cutoff.distance=1.0"],
         ["system.box=null"],
         ["potentials.lj.sigma={A: 0.5, B: 0.6, B-A: 0.5}"],
+        ["dynamics.neighbors.skin=0"],
         ["dynamics.thermostat.tau=0.01"],
         ["dynamics.thermostat=null"],
         ["parameters=[potentials.lj.sigma, system.box, system.atoms.*.mass, dynamics.thermostat.temperature]"],
@@ -185,6 +197,8 @@ def test_refused(said: Said, overrides: list[str], path: str, words: str) -> Non
         [PRESSURE, "parameters=[dynamics.thermostat.tau]"],
         [LANGEVIN, "dynamics.integrator.temperature=0", "parameters=[dynamics.integrator.friction]"],
         ["parameters=[{path: potentials.bond.k, tie: [potentials.lj.epsilon], transform: positive}]"],
+        [ANGLE, "parameters=[{path: potentials.angle.theta0.0, lower: 100 deg, upper: 3.0}]"],
+        [ANGLE, "parameters=[{path: potentials.angle.k, upper: 170}]"],
         ["dynamics.equilibration={steps: 5, integrator: {kind: langevin, dt: 0.01, friction: 1, temperature: 1}}"],
     ],
 )

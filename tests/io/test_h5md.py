@@ -40,15 +40,15 @@ def write(path, units, frames, dtype="f8"):
 @pytest.mark.parametrize("box", [CUBE, TRICLINIC, None], ids=["cube", "triclinic", "none"])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("units", [MD, REDUCED], ids=["md", "reduced"])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:there is no reference attributes")
 def test_mdanalysis_opens_it_without_a_topology(tmp_path, units, dtype, box):
+    """By the very calls of the README."""
     path, frames = tmp_path / "trajectory.h5md", some_frames(box)
     write(path, units, frames, dtype)
     if units is MD:
-        universe, scale = MDAnalysis.Universe(str(path), to_guess=()), 10  # Angstrom
+        universe, scale = MDAnalysis.Universe(str(path)), 10  # Angstrom
     else:
-        universe, scale = MDAnalysis.Universe.empty(ATOMS), 1
-        universe.load_new(str(path), convert_units=False)
+        universe, scale = MDAnalysis.Universe(str(path), n_atoms=ATOMS, convert_units=False), 1
     ours = read_trajectory(path)
     assert len(universe.trajectory) == FRAMES
     for index, frame in enumerate(universe.trajectory):
@@ -68,8 +68,7 @@ def test_mdanalysis_opens_it_without_a_topology(tmp_path, units, dtype, box):
 def test_mdanalysis_opens_an_empty_reduced_run_after_one_frame(tmp_path):
     path = tmp_path / "trajectory.h5md"
     write(path, REDUCED, some_frames(CUBE, count=1))
-    universe = MDAnalysis.Universe.empty(ATOMS)
-    universe.load_new(str(path), convert_units=False)
+    universe = MDAnalysis.Universe(str(path), to_guess=(), n_atoms=ATOMS, convert_units=False)
     assert len(universe.trajectory) == 1
 
 

@@ -134,6 +134,18 @@ def test_pdb_is_read_by_others(tmp_path: Path) -> None:
     assert not (tmp_path / "far.pdb").exists()
 
 
+def test_a_pdb_of_what_is_no_element_reads_back(tmp_path: Path) -> None:
+    """Of diffmd's own making, and of others who leave the symbol out."""
+    path, types = tmp_path / "x.pdb", ("A", "B", "Poly", "Q1", "Ar")
+    one = Structure(np.eye(5)[:, :3], None, None, types, None, None)
+    write_structure(path, [one], "pdb", REDUCED)
+    found = read_structure(path, 0, REDUCED)
+    assert (found.types, found.masses) == (types, None)
+    np.testing.assert_array_equal(found.positions, one.positions)
+    path.write_text("".join(f"{line:.66}\n" for line in path.read_text().splitlines()))
+    assert read_structure(path, 0, REDUCED).types == ("A", "B", "Po", "Q1", "Ar")
+
+
 BAD = {
     "missing.pdb": (None, "no such file"),
     "what.cif": ("data_", "must end in one of"),

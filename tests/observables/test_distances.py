@@ -124,3 +124,14 @@ def test_refused(make, section, path, said):
         make(section, "AAA")
     assert error.value.path == f"loss.0.observable{path}"
     assert said in error.value.message
+
+
+def test_ties_share_the_derivative_any_number_of_boxes_away(make, frame, precision):
+    """Rounding of x - n L grows with x: unless ties are told by that, a neighbour or two of six would get all of it."""
+    corners = np.array(list(itertools.product(range(3), repeat=3))) * 0.7
+    boxes = np.random.default_rng(0).integers(-300, 300, (27, 3))
+    box = np.eye(3) * 2.1
+    f = lambda x: make({"kind": "nearest_distance"}, "A" * 27, box).measure(frame(x, box))  # noqa: E731
+    gradient = jax.jit(jax.grad(f))(jnp.asarray(corners + boxes @ box))
+    # Each atom is pulled by its six neighbours alike.
+    np.testing.assert_allclose(gradient, 0, atol=1e-8 if precision == "float64" else 1e-3)

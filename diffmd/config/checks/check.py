@@ -54,7 +54,7 @@ def problems(config: Config, folder: Path, *, loss: bool = True) -> Iterator[Con
             replicas: int | None = vars(config.gradient).get("replicas")
             yield from frame_problems(one, found.observables, replicas or 1, config.precision)
     yield from temperature_problems(config, systems)
-    yield from train_problems(config)
+    yield from train_problems(config, systems)
     if len(interactions) == len(systems):
         yield from parameter_problems(config, systems, interactions)
         yield from method_problems(config, None, systems, interactions)

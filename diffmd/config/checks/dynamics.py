@@ -57,9 +57,15 @@ def without_slope(one: EffectiveSystem) -> set[str]:
 
 
 def list_problems(one: EffectiveSystem, made: Mapping[str, potentials.Potential]) -> Iterator[ConfigError]:
-    """A cell list without a cutoff to build it for."""
+    """A cell list without a cutoff to build it for, or that no step would leave complete."""
     if one.dynamics.neighbors.kind != "cell_list":
         return
+    if one.dynamics.neighbors.skin == 0:
+        yield ConfigError(
+            "is 0: a cell list without a skin is out of date as soon as an atom moves; write a fraction of an atom's "
+            "size, or kind: all_pairs",
+            f"{one.dynamics_path}.neighbors.skin",
+        )
     for path, potential in made.items():
         reaches_all = isinstance(potential, potentials.PairPotential) and potential.cutoff is None
         if reaches_all:

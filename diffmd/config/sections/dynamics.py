@@ -24,7 +24,10 @@ class NeighborsSpec(Spec):
         "auto", doc="all_pairs: every pair, every step; cell_list: lists built from cells; auto: whichever is quicker."
     )
     skin: float = quantity(
-        0.2, doc="Lists reach this far beyond the cutoff, so that they last for several steps.", unit="length", ge=0
+        0.2,
+        doc="Lists reach this far beyond the cutoff, so that they last for several steps; 0: no lists, all pairs.",
+        unit="length",
+        ge=0,
     )
     every: Annotated[int, Field(gt=0)] | Literal["auto"] = quantity(
         "auto",
