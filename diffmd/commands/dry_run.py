@@ -12,6 +12,7 @@ from diffmd.adjoints.base import Adjoint, Stored
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.method import MethodSpec
 from diffmd.commands.experiment import (
+    check_replicas,
     check_stop,
     copied,
     first_run,
@@ -82,6 +83,7 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
         quiet = QuietReporter(reporter)
         spec = method_spec(loaded.config, method)
         replicas = replicas_in(spec)
+        check_replicas(experiment, replicas)
         ready = made_ready(experiment, p, quiet, None, replicas)
         names = [method] if method is not None else _names()
         alone = first_run(ready)

@@ -12,6 +12,7 @@ from diffmd.adjoints.health import noise
 from diffmd.adjoints.zeros import exact_zeros, zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
+    check_replicas,
     copied,
     differentiated,
     left_out,
@@ -43,9 +44,11 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         spec = method_spec(session.config, method)
         experiment = build(session.loaded_config, allow_python=request.allow_python)
         p = starting_parameters(experiment, session.learned)
+        check_replicas(experiment, replicas_in(spec))
+        adjoint = adjoint_of(spec, experiment)
+        session.begin()
         session.tell_devices(replicas_in(spec))
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED, replicas_in(spec))
-        adjoint = adjoint_of(spec, experiment)
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
         result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)
         session.reporter.finish()

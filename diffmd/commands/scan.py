@@ -11,7 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.commands.experiment import adjoint_of, copied, differentiated, made_ready, replicas_in, starting_parameters
+from diffmd.commands.experiment import (
+    adjoint_of,
+    check_replicas,
+    copied,
+    differentiated,
+    made_ready,
+    replicas_in,
+    starting_parameters,
+)
 from diffmd.commands.facts import Facts
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
@@ -81,9 +89,11 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         path = _scanned(experiment, grid)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
         replicas = replicas_in(session.config.gradient)
+        check_replicas(experiment, replicas)
+        adjoint = adjoint_of(session.config.gradient, experiment)
+        session.begin()
         session.tell_devices(replicas)
         ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, replicas)
-        adjoint = adjoint_of(session.config.gradient, experiment)
         shape = np.shape(start[path])
         done = _restored(session, grid, shape)
         session.reporter.start(len(grid.values) - len(done.value), "points", "scan")

@@ -36,8 +36,9 @@ def simulate(request: Request, reporter: Reporter) -> CommandResult:
         if session.done is not None:
             return session.done
         experiment = build(session.loaded_config, allow_python=request.allow_python, loss=False)
-        session.run.update({"files": [trajectory_name(experiment, one) for one in experiment.systems]})
         p = starting_parameters(experiment, session.learned)
+        session.begin()
+        session.run.update({"files": [trajectory_name(experiment, one) for one in experiment.systems]})
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED)
         answer: dict[str, Any] = {}
         for one in experiment.systems:

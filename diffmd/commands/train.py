@@ -14,6 +14,7 @@ from diffmd.adjoints.health import noise
 from diffmd.adjoints.zeros import zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
+    check_replicas,
     differentiated,
     first_run,
     made_ready,
@@ -94,10 +95,12 @@ class _Training:
         self.optimizer: Optimizer = spec.optimizer.optimizer(rules_of(experiment), spec.clip)
         self.adjoint = adjoint_of(session.config.gradient, experiment)
         self.replicas = replicas_in(session.config.gradient)
-        session.tell_devices(self.replicas)
-        self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
+        check_replicas(experiment, self.replicas)
         data = session.loaded_config.data
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
+        session.begin()
+        session.tell_devices(self.replicas)
+        self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
         self.warned: set[str] = set()
         self.noisy = False
         self.losses: list[float] = []

@@ -214,6 +214,6 @@ def test_a_list_of_files_does_not_lead_out_of_the_directory(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     record = rundir.read_run(path) | {"files": ["../mine.txt", str(tmp_path / "mine.txt"), ".."]}
     (path / "run.json").write_text(json.dumps(record))
-    with RunDirectory.open(path, overwrite=True):
-        pass
+    with RunDirectory.open(path, overwrite=True) as run:
+        run.begin(**BEGIN)
     assert (tmp_path / "mine.txt").exists()
