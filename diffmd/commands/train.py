@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ from diffmd.dynamics.march import ListControl
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.io import checkpoint
 from diffmd.io.files import renaming, write_text
-from diffmd.io.results import WEIGHTS, write_weights
+from diffmd.io.results import LEARNED, WEIGHTS, write_learned, write_weights
 from diffmd.io.rundir import BEST, CHECKPOINT, CONFIG, EQUILIBRATED, FINAL
 from diffmd.io.training import Epoch, TrainingLog, read_metrics
 from diffmd.io.values import dataset_name, refer
@@ -160,8 +159,9 @@ class _Training:
         self._trajectories("trajectory", progress.best_p, keep=False)
 
     def learned_files(self, progress: Progress) -> None:
-        """best.yaml, final.yaml and their weights."""
+        """best.yaml, final.yaml, their weights, and the numbers as arrays."""
         folder = self.session.folder
+        write_learned(folder / LEARNED, _arrays(progress.best_p), _arrays(progress.p))
         data = read_file(folder / CONFIG).data
         written: list[str] = []
         for name, p, file in ((BEST, progress.best_p, WEIGHTS), (FINAL, progress.p, f"final_{WEIGHTS}")):
@@ -180,8 +180,8 @@ class _Training:
             "loss": last,
             "best_loss": progress.best if progress.best_epoch else None,
             "epochs": progress.epoch,
-            "parameters": _referred(progress.p),
-            "best_parameters": _referred(progress.best_p),
+            "parameters": _referred(progress.p, "final"),
+            "best_parameters": _referred(progress.best_p, "best"),
             "output": str(folder),
         }
         lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}"]
@@ -277,7 +277,7 @@ def _logged(row: EpochRecord) -> Epoch:
         row.epoch,
         row.result.loss,
         np.asarray(row.result.terms),
-        {path: np.asarray(value) for path, value in row.p.items()},
+        _arrays(row.p),
         row.result.gradients,
         row.norm,
         row.wall,
@@ -292,8 +292,12 @@ def _health(health: Health) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _referred(p: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: refer(value, "training.h5", dataset_name("parameters", path)) for path, value in p.items()}
+def _arrays(p: P) -> dict[str, np.ndarray]:
+    return {path: np.asarray(value) for path, value in p.items()}
+
+
+def _referred(p: P, group: str) -> dict[str, Any]:
+    return {path: refer(value, LEARNED, dataset_name(group, path)) for path, value in p.items()}
 
 
 def _one(value: Any) -> str:

@@ -34,7 +34,8 @@ TRAJECTORY, TRAJECTORY_FIRST = "trajectory.h5md", "trajectory_first.h5md"
 BEST, FINAL = "best.yaml", "final.yaml"
 _OWN = (
     *(CONFIG, RUN, LOG, TRAJECTORY, TRAJECTORY_FIRST, BEST, FINAL),
-    *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "scan.h5", "scan.csv", "gradcheck.json"),
+    *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "learned.h5", "scan.h5", "scan.csv"),
+    "gradcheck.json",
 )
 
 
