@@ -262,11 +262,16 @@ def differentiated(adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P,
 
 
 def _lost_derivative(experiment: Experiment, ready: Ready, p: P, result: Gradient) -> str | None:
-    """Which potential or term, step and atoms made a gradient that is not finite."""
+    """Which potential or term, step and atoms made a gradient that is not finite. Raises NumericalError where the run
+    itself is not when it is repeated."""
     alone, step = first_run(ready), first_lost_step(result)
     for one in experiment.systems:
         control = dataclasses.replace(alone.controls[one.name])
-        found = culprit(one.problem, p, alone.values[one.name], alone.key, control, step)
+        try:
+            found = culprit(one.problem, p, alone.values[one.name], alone.key, control, step)
+        except NonFiniteError as failure:
+            # Cut into other segments, and so with other last bits, a run on the edge does leave the finite numbers.
+            raise explained(experiment, alone, p, failure) from failure
         if found is not None:
             return found
     return None

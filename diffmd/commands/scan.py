@@ -64,9 +64,8 @@ class Grid:
 
 
 def _number(text: str, whole: str) -> float:
-    angle = parse_angle(text)
     try:
-        value = float(angle)
+        value = float(parse_angle(text))
     except ValueError:
         raise ConfigError(f"--over {whole}: {text!r} is no number") from None
     if not np.isfinite(value):

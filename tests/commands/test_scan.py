@@ -87,7 +87,7 @@ def test_grids_are_read():
     assert len(grid.values) == 60
     assert grid.values[[0, -1]] == pytest.approx(np.radians([3, 180]))
     assert list(Grid.parse("a=0.5:0.7:1").values) == [0.5]
-    for wrong in ("a", "a=1:2", "a=1:2:0", "a=x:2:3", "a=nan:2:3", "a=1:2:99999999"):
+    for wrong in ("a", "a=1:2", "a=1:2:0", "a=x:2:3", "a=nan:2:3", "a=1.2.3deg:2:3", "a=1:2:99999999"):
         with pytest.raises(ConfigError, match="--over"):
             Grid.parse(wrong)
 
