@@ -101,9 +101,15 @@ def export(
         Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, or a folder to put it in.")
     ] = Path("."),
     file_format: Annotated[
-        Literal["extxyz", "pdb", "csv"],
-        typer.Option("--format", metavar="extxyz|pdb|csv", help="Structures as extxyz or PDB; numbers as CSV."),
-    ] = "extxyz",
+        Literal["extxyz", "pdb", "csv"] | None,
+        typer.Option(
+            "--format",
+            metavar="extxyz|pdb|csv",
+            help="Structures as extxyz or PDB; numbers as CSV. Default: what --table or the FILE's ending says, else "
+            "extxyz.",
+            show_default=False,
+        ),
+    ] = None,
     frames: Annotated[
         str | None,
         typer.Option(

@@ -116,6 +116,18 @@ def test_long_trajectories_are_read_in_pieces(tmp_path, monkeypatch):
     assert export(run, tmp_path / "b.extxyz")[0].read_text() == whole
 
 
+def test_the_format_is_that_of_the_table_or_of_the_name(tmp_path):
+    run = a_run(tmp_path / "run")
+    assert export(run, tmp_path / "a.PDB")[0].read_text().startswith(("CRYST1", "MODEL", "REMARK", "TITLE"))
+    assert export(run, tmp_path / "a.dat")[0].read_text().startswith("5\n")
+    assert read(export(run, tmp_path / "a.csv")[0])[0][0] == "step"
+    assert export(run, tmp_path, table="observables") == [tmp_path / "observables.csv"]
+    for name, format, table in (("x.csv", "pdb", None), ("x.pdb", None, "observables"), ("x", "pdb", "observables")):
+        with pytest.raises(ConfigError, match="--table observables" if table else "--format pdb writes pdb, and x.csv"):
+            export(run, tmp_path / name, format, table=table)
+        assert not (tmp_path / name).exists()
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path):
     run = a_run(tmp_path / "run")
     with pytest.raises(ConfigError, match="not the directory of a diffmd run"):

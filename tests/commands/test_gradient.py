@@ -138,12 +138,13 @@ def test_a_run_that_stays_finite_only_in_its_own_segments_is_explained(monkeypat
             return 0
 
         def gradient(self, *given: object) -> Gradient:
-            nan = {THETA: np.array(np.nan)}
+            nan = {"potentials.bond.k": np.array(np.nan)}
             return Gradient(1.0, [1.0], nan, Health("none", np.zeros(0), np.zeros(0), None, None, ""))
 
     monkeypatch.setattr("diffmd.commands.experiment.culprit", lost)
+    bond = MOLECULE["potentials"]["bond"]
     with jax.enable_x64(True):
-        experiment = build(load_data(changed(MOLECULE, parameters=[THETA])))
+        experiment = build(load_data(changed(MOLECULE, potentials={"bond": bond}, parameters=["potentials.bond.k"])))
         p = starting_parameters(experiment, None)
         ready = made_ready(experiment, p, Listener())
         with pytest.raises(NumericalError, match=r"at step \d \(atoms .*; pushed hardest by potentials\."):
