@@ -137,11 +137,11 @@ def _pairs(run: Path, source: str, what: str, destination: Path, name: str, over
 
 
 def _systems(run: Path) -> list[str]:
-    """``_water`` of ``trajectory_water.h5md``, of each system where there are several."""
-    stem, first = Path(rundir.TRAJECTORY).stem, Path(rundir.TRAJECTORY_FIRST).stem
-    files = {str(name) for name in rundir.read_run(run).get("files", ()) if (run / str(name)).exists()}
+    """``_water`` of ``trajectory_water.h5md``, of each system where there are several and the file is there yet."""
+    stem = Path(rundir.TRAJECTORY).stem
+    files = {str(name) for name in rundir.read_run(run).get("files", ())}
     before = {_named(rundir.TRAJECTORY_FIRST, name.removeprefix(stem).partition(".")[0]) for name in files}
-    found = sorted(name for name in files - before if name.startswith(f"{stem}_") and name != f"{first}.h5md")
+    found = sorted(name for name in files - before if name.startswith(f"{stem}_") and (run / name).exists())
     return [name.removeprefix(stem).partition(".")[0] for name in found]
 
 
