@@ -24,7 +24,7 @@ from diffmd.commands.experiment import (
 )
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss
 from diffmd.config.loading import load
@@ -109,7 +109,7 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
         reporter.finish()
     answer = {"dry_run": True, "steps": steps, "methods": [dataclasses.asdict(one) for one in found]}
     lines = [f"{steps} steps; a step of the plain simulation takes {per_step * 1e3:.3g} ms", *map(_line, found)]
-    return CommandResult(answer, lines, f"diffmd gradient {request.config}")
+    return CommandResult(answer, lines, typed("gradient", request.config))
 
 
 def _names() -> list[str]:

@@ -20,7 +20,7 @@ from diffmd.commands.experiment import (
 )
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
@@ -76,9 +76,9 @@ def gradcheck(
         write_gradcheck(session.folder, answer)
         agree = sum(row.verdict == "agrees" for row in rows)
         lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
-        following = f"diffmd inspect {session.folder}"
+        following = typed("inspect", session.folder)
         if passed and session.loaded is not None:
-            following = f"diffmd {'gradient' if session.config.train is None else 'train'} {request.config}"
+            following = typed("gradient" if session.config.train is None else "train", request.config)
         return session.finish(CommandResult(answer, lines, following, 0 if passed else 4))
 
 

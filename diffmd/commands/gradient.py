@@ -22,7 +22,7 @@ from diffmd.commands.experiment import (
     starting_parameters,
 )
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import build
 from diffmd.config.checks.check import require_loss, warnings
@@ -70,7 +70,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
             ),
         )
         lines = [f"loss {result.loss:.8g}", *_lines(result, p), result.health.advice, f"in {session.folder}"]
-        return session.finish(CommandResult(answer_of(result, p), lines, f"diffmd plot {session.folder}"))
+        return session.finish(CommandResult(answer_of(result, p), lines, typed("plot", session.folder)))
 
 
 def answer_of(result: Gradient, p: P) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from diffmd.commands.experiment import (
 from diffmd.commands.facts import Facts
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
@@ -122,7 +122,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         lines = [f"{len(done.value)} points of {path}, {failed} failed", f"in {session.folder}"]
         if failed == len(done.value):
             raise NumericalError(f"every point of the scan over {path} failed; see {session.folder}/run.log")
-        return session.finish(CommandResult(_answer(done), lines, f"diffmd plot {session.folder}"))
+        return session.finish(CommandResult(_answer(done), lines, typed("plot", session.folder)))
 
 
 def _require(config: Config, grid: Grid) -> None:

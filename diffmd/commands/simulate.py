@@ -18,7 +18,7 @@ from diffmd.commands.recording import (
     trajectory_name,
 )
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import BuiltSystem, Experiment, build
 from diffmd.dynamics.march import ListControl
@@ -52,7 +52,7 @@ def simulate(request: Request, reporter: Reporter) -> CommandResult:
             f"total energy {a['total_energy']:.6g}"
             for name, a in answer.items()
         ]
-        return session.finish(CommandResult(told, [*lines, f"in {session.folder}"], f"diffmd plot {session.folder}"))
+        return session.finish(CommandResult(told, [*lines, f"in {session.folder}"], typed("plot", session.folder)))
 
 
 def _one(

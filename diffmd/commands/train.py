@@ -24,7 +24,7 @@ from diffmd.commands.experiment import (
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.recording import link_first, record, trajectory_name
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
@@ -190,7 +190,7 @@ class _Training:
         for path, value in progress.best_p.items():
             if np.size(value) == 1:
                 lines.append(f"{path}: {_one(self.start[path])} -> {_one(value)}")
-        return CommandResult(answer, [*lines, f"in {folder}"], f"diffmd plot {folder}")
+        return CommandResult(answer, [*lines, f"in {folder}"], typed("plot", folder))
 
     def _last_loss(self) -> float | None:
         done = read_metrics(self.session.folder)
