@@ -89,7 +89,10 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
             lock = _acquire(path)
         except OSError as error:
-            raise ConfigError(f"cannot write into the output directory {path}: {reason(error)}") from error
+            if not (resume and is_finished(path)):
+                raise ConfigError(f"cannot write into the output directory {path}: {reason(error)}") from error
+            # To give its answer again nothing is written.
+            lock = os.open(path, os.O_RDONLY)
         try:
             # Once more under the lock: another run may have begun here in between.
             _check(path, overwrite, resume)
