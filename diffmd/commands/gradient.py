@@ -34,7 +34,7 @@ from diffmd.objective import P
 
 def gradient(request: Request, reporter: Reporter, method: str | None = None) -> CommandResult:
     """Loss and gradient of a config, by its own method or `method`."""
-    options = {} if method is None else {"method": method}
+    options = {} if method is None else {"method": method.replace("_", "-")}
     with Session.open(request, reporter, "gradient", options) as session:
         if session.done is not None:
             return session.done

@@ -55,6 +55,8 @@ def test_other_methods_agree(method: str, kind: str, close: float, reverse: tupl
     assert answer["loss"] == pytest.approx(wanted["loss"], rel=1e-12)
     for path, value in wanted["gradients"].items():
         np.testing.assert_allclose(answer["gradients"][path], value, rtol=close, atol=close * 1e-2)
+    spelt = method.replace("_", "-")
+    assert gradient(request(config, tmp_path / "run", resume=True), Listener(), spelt).answer == answer
 
 
 def test_an_unknown_method_names_the_known(reverse: tuple[Path, dict], tmp_path: Path):
