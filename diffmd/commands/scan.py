@@ -96,28 +96,32 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         shape = np.shape(start[path])
         done = _restored(session, grid, shape)
         session.reporter.start(len(grid.values) - len(done.value), "points", "scan")
-        for value in grid.values[len(done.value) :]:
-            p = {**start, path: jnp.full(shape, value, start[path].dtype)}
-            loss, slope = float("nan"), np.full(shape, np.nan)
-            # Every point stands for itself, whichever were computed before it.
-            adjoint.restore({})
-            try:
-                result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
-                loss, slope = result.loss, result.gradients[path]
-            except NumericalError as failure:
-                session.reporter.warning(f"{path} = {value:.6g}: {failure}")
-            done = Scan(
-                grid.path,
-                np.append(done.value, value),
-                np.append(done.loss, loss),
-                np.concatenate([done.gradient, np.asarray(slope)[None]]),
-            )
-            arrays = {"value": done.value, "loss": done.loss, "gradient": done.gradient}
-            checkpoint.save(session.folder / CHECKPOINT, arrays)
-            session.reporter.advance(1, f"loss {loss:.6g}")
-            session.check_stop()
+        try:
+            for value in grid.values[len(done.value) :]:
+                p = {**start, path: jnp.full(shape, value, start[path].dtype)}
+                loss, slope = float("nan"), np.full(shape, np.nan)
+                # Every point stands for itself, whichever were computed before it.
+                adjoint.restore({})
+                try:
+                    result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
+                    loss, slope = result.loss, result.gradients[path]
+                except NumericalError as failure:
+                    session.reporter.warning(f"{path} = {value:.6g}: {failure}")
+                done = Scan(
+                    grid.path,
+                    np.append(done.value, value),
+                    np.append(done.loss, loss),
+                    np.concatenate([done.gradient, np.asarray(slope)[None]]),
+                )
+                arrays = {"value": done.value, "loss": done.loss, "gradient": done.gradient}
+                checkpoint.save(session.folder / CHECKPOINT, arrays)
+                session.reporter.advance(1, f"loss {loss:.6g}")
+                session.check_stop()
+        finally:
+            # A scan that was stopped can be drawn as far as it came.
+            if len(done.value):
+                write_scan(session.folder, done)
         session.reporter.finish()
-        write_scan(session.folder, done)
         failed = int(np.sum(~np.isfinite(done.loss)))
         lines = [f"{len(done.value)} points of {path}, {failed} failed", f"in {session.folder}"]
         if failed == len(done.value):

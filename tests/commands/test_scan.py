@@ -15,6 +15,7 @@ from diffmd.commands.gradient import gradient
 from diffmd.commands.scan import Grid, scan
 from diffmd.commands.train import train
 from diffmd.errors import ConfigError, Interrupted, NumericalError
+from diffmd.io.results import read_scan
 
 R0 = "potentials.bond.r0"
 BOND = changed(MOLECULE, potentials={"bond": MOLECULE["potentials"]["bond"]}, parameters=["potentials.bond.k"])
@@ -53,6 +54,7 @@ def test_a_stopped_scan_goes_on(whole: tuple[Path, dict], tmp_path: Path):
     with pytest.raises(Interrupted) as stopped:
         scan(request(config, out), Listener(2), OVER)
     assert stopped.value.exit_code == 143
+    assert read_scan(out).loss.tolist() == [point["loss"] for point in answer["points"][:2]]
     listener = Listener()
     assert scan(request(config, out, resume=True), listener, OVER).answer == answer
     assert listener.done == 3
