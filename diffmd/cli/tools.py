@@ -168,8 +168,8 @@ def inspect(
 
 def init(
     destination: Annotated[
-        Path, typer.Argument(metavar="DESTINATION", help="The file to write, or a folder to put it in.")
-    ] = Path("."),
+        str, typer.Argument(metavar="DESTINATION", help="The file to write, or a folder (its name/) to put it in.")
+    ] = ".",
     example: Annotated[
         str | None,
         typer.Option("--example", metavar="NAME", help="Which example. Default: lj_fluid.", show_default=False),
