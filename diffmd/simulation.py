@@ -161,7 +161,11 @@ def explain(
     quiet: list[str] = []
     if _finite(state) and step:
         plan = segments([Leg(step, 0, ())], problem.longest(control.plan))
-        state = recorder.run(p, base, key, control, state, plan, lambda *_: None, quiet.append)
+        try:
+            state = recorder.run(p, base, key, control, state, plan, lambda *_: None, quiet.append)
+        except NonFiniteError as earlier:
+            # Other segments than those of the run that failed have other last bits.
+            return explain(problem, p, base, key, control, earlier, dynamics)
     one = Shape(1, 0, 1 if control.plan.is_list else 0, (), control.plan)
 
     def single(p: P, base: Values, key: Array, state: State) -> State:

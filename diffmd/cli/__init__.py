@@ -15,8 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from diffmd.cli.app import app, command_names
     from diffmd.cli.execute import abandon_stdout, told_failures
 
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+    _open_standard_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     code: int | None = 0
     try:
@@ -34,3 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError:
         abandon_stdout()
     sys.exit(code or 0)
+
+
+def _open_standard_streams() -> None:
+    """What the caller closed of stdin, stdout and stderr leads nowhere, and no file takes its number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -15,6 +16,7 @@ from diffmd.errors import Interrupted
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 GRACE = 3.0  # seconds that Python gets to unwind after the second signal, before the process just ends
+ECHO = 0.05  # seconds until a signal whose exception was lost is sent again
 
 
 @final
@@ -30,6 +32,8 @@ class StopSignals:
         self._code: int | None = None
         self._count = 0
         self._unwinding = threading.Event()
+        self._echoes = 0
+        self._timer: threading.Timer | None = None
 
     def code(self) -> int | None:
         """130 after Ctrl-C, 143 after SIGTERM, else None."""
@@ -43,12 +47,33 @@ class StopSignals:
             self._unwinding.set()
             raise Interrupted("stopped at once", self._code)
 
+    def on_unraisable(self, lost: sys.UnraisableHookArgs) -> None:
+        """The hook for exceptions that Python drops, as it does in a destructor or a callback of the garbage collector:
+        Interrupted is raised anew a moment later."""
+        if not isinstance(lost.exc_value, Interrupted):
+            sys.__unraisablehook__(lost)
+            return
+        self._echoes += 1
+        number = next(one for one, code in EXIT_CODES.items() if code == lost.exc_value.exit_code)
+        to = threading.main_thread().ident
+        self._timer = threading.Timer(ECHO, signal.pthread_kill, (to, number))
+        self._timer.start()
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+
     def watch(self, pipe: int) -> None:
         """The thread: reads signals from the wakeup pipe until it is closed."""
         heard = 0
         while received := os.read(pipe, 64):
             for number in received:
                 if number not in EXIT_CODES:
+                    continue
+                if self._echoes:
+                    self._echoes -= 1
                     continue
                 heard += 1
                 if heard == 1:
@@ -66,11 +91,14 @@ def stop_signals() -> Iterator[StopSignals]:
     os.set_blocking(writing, False)
     before = {number: signal.signal(number, signals.on_signal) for number in EXIT_CODES}
     woken_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    hook_before, sys.unraisablehook = sys.unraisablehook, signals.on_unraisable
     thread = threading.Thread(target=signals.watch, args=(reading,), daemon=True)
     thread.start()
     try:
         yield signals
     finally:
+        sys.unraisablehook = hook_before
+        signals.close()
         signal.set_wakeup_fd(woken_before)
         for number, handler in before.items():
             signal.signal(number, handler)

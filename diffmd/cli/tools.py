@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,8 +12,10 @@ from diffmd.cli import options as opt
 from diffmd.cli import render
 from diffmd.cli.execute import Talk, run_tool
 from diffmd.cli.progress import say_warning
-from diffmd.commands.request import CommandResult
+from diffmd.commands.request import CommandResult, typed
 from diffmd.errors import ConfigError
+
+_WITH_PICTURES = ("simulate", "gradient", "train", "scan")
 
 Kind = Annotated[
     str | None,
@@ -56,7 +57,7 @@ def plot(
 
         files = plot(run, kind, _pair(types), start, tuple(mark or ()))
         moving = any(run.glob("trajectory*.h5md"))
-        return _files(files, f"diffmd {'animate' if moving else 'inspect'} {run}")
+        return _files(files, typed("animate" if moving else "inspect", run))
 
     run_tool(work, Talk(quiet, as_json, debug))
 
@@ -90,7 +91,7 @@ def animate(
     def work() -> CommandResult:
         from diffmd.commands.animate import animate
 
-        return _files(animate(run, film_format, trajectory, max_frames, fps, pixels), f"diffmd inspect {run}")
+        return _files(animate(run, film_format, trajectory, max_frames, fps, pixels), typed("inspect", run))
 
     run_tool(work, Talk(quiet, as_json, debug))
 
@@ -101,9 +102,15 @@ def export(
         Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, or a folder to put it in.")
     ] = Path("."),
     file_format: Annotated[
-        Literal["extxyz", "pdb", "csv"],
-        typer.Option("--format", metavar="extxyz|pdb|csv", help="Structures as extxyz or PDB; numbers as CSV."),
-    ] = "extxyz",
+        Literal["extxyz", "pdb", "csv"] | None,
+        typer.Option(
+            "--format",
+            metavar="extxyz|pdb|csv",
+            help="Structures as extxyz or PDB; numbers as CSV. Default: what --table or the FILE's ending says, else "
+            "extxyz.",
+            show_default=False,
+        ),
+    ] = None,
     frames: Annotated[
         str | None,
         typer.Option(
@@ -129,7 +136,7 @@ def export(
         from diffmd.commands.export import export, parse_frames
 
         chosen = None if frames is None else parse_frames(frames)
-        return _files(export(run, output, file_format, chosen, table, overwrite), f"diffmd inspect {run}")
+        return _files(export(run, output, file_format, chosen, table, overwrite), typed("inspect", run))
 
     run_tool(work, Talk(quiet, as_json, debug))
 
@@ -145,8 +152,9 @@ def inspect(
 
     def work() -> CommandResult:
         rows = inspect(runs)
-        plots = next((f"diffmd plot {row['directory']}" for row in rows if row["status"] == "finished"), "")
-        return CommandResult({"runs": rows}, [], plots)
+        drawn = (row["directory"] for row in rows if row["status"] == "finished" and row["command"] in _WITH_PICTURES)
+        folder = next(drawn, None)
+        return CommandResult({"runs": rows}, [], "" if folder is None else typed("plot", folder))
 
     def show(result: CommandResult) -> None:
         columns, lines = table(result.answer["runs"])
@@ -160,8 +168,8 @@ def inspect(
 
 def init(
     destination: Annotated[
-        Path, typer.Argument(metavar="DESTINATION", help="The file to write, or a folder to put it in.")
-    ] = Path("."),
+        str, typer.Argument(metavar="DESTINATION", help="The file to write, or a folder (its name/) to put it in.")
+    ] = ".",
     example: Annotated[
         str | None,
         typer.Option("--example", metavar="NAME", help="Which example. Default: lj_fluid.", show_default=False),
@@ -181,7 +189,7 @@ def init(
         others = ", ".join(name for name in example_names() if name != file.stem)
         summary = [f"wrote {file}", f"other examples, by --example: {others}"]
         command = "train" if "\ntrain:" in file.read_text(encoding="utf-8") else "simulate"
-        return CommandResult({"file": str(file)}, summary, f"diffmd {command} {file}")
+        return CommandResult({"file": str(file)}, summary, typed(command, file))
 
     run_tool(work, Talk(quiet, as_json, debug))
 
@@ -220,7 +228,7 @@ def validate(
 
 def _simulating(config: Path, overrides: Sequence[str]) -> str:
     """The command that runs what was validated."""
-    return shlex.join(["diffmd", "simulate", str(config), *(word for text in overrides for word in ("-s", text))])
+    return typed("simulate", config, *(word for text in overrides for word in ("-s", text)))
 
 
 def _pair(types: str | None) -> tuple[str, str] | None:

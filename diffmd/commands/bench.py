@@ -15,7 +15,7 @@ from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session
-from diffmd.config.build import build
+from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss
 from diffmd.config.loading import LoadedConfig, load_data
 
@@ -63,10 +63,12 @@ def bench(request: Request, reporter: Reporter) -> CommandResult:
             cases = {Path(str(request.config)).stem: session.loaded}
         else:
             cases = {f"lj_liquid_{size}": load_data(_liquid(size, "double")) for size in _SIZES}
+        built = {name: build(loaded, allow_python=request.allow_python) for name, loaded in cases.items()}
+        session.begin()
         session.reporter.start(len(cases), "cases", "bench")
         rows = []
-        for name, loaded in cases.items():
-            rows.append(_measured(name, loaded, session))
+        for name, experiment in built.items():
+            rows.append(_measured(name, experiment, session))
             session.reporter.advance(1, _line(rows[-1]))
             check_stop(session.reporter)
         session.reporter.finish()
@@ -75,8 +77,7 @@ def bench(request: Request, reporter: Reporter) -> CommandResult:
         return session.finish(CommandResult(answer, [*lines, f"in {session.folder}"], "diffmd gradcheck"))
 
 
-def _measured(name: str, loaded: LoadedConfig, session: Session) -> dict[str, Any]:
-    experiment = build(loaded, allow_python=session.request.allow_python)
+def _measured(name: str, experiment: Experiment, session: Session) -> dict[str, Any]:
     p = starting_parameters(experiment, None)
     quiet = QuietReporter(session.reporter)
     ready = made_ready(experiment, p, quiet)

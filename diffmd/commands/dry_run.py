@@ -12,6 +12,7 @@ from diffmd.adjoints.base import Adjoint, Stored
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.method import MethodSpec
 from diffmd.commands.experiment import (
+    check_replicas,
     check_stop,
     copied,
     first_run,
@@ -23,7 +24,7 @@ from diffmd.commands.experiment import (
 )
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss
 from diffmd.config.loading import load
@@ -82,6 +83,7 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
         quiet = QuietReporter(reporter)
         spec = method_spec(loaded.config, method)
         replicas = replicas_in(spec)
+        check_replicas(experiment, replicas)
         ready = made_ready(experiment, p, quiet, None, replicas)
         names = [method] if method is not None else _names()
         alone = first_run(ready)
@@ -107,7 +109,7 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
         reporter.finish()
     answer = {"dry_run": True, "steps": steps, "methods": [dataclasses.asdict(one) for one in found]}
     lines = [f"{steps} steps; a step of the plain simulation takes {per_step * 1e3:.3g} ms", *map(_line, found)]
-    return CommandResult(answer, lines, f"diffmd gradient {request.config}")
+    return CommandResult(answer, lines, typed("gradient", request.config))
 
 
 def _names() -> list[str]:

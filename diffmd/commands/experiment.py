@@ -54,6 +54,21 @@ def check_stop(reporter: Reporter) -> None:
         raise Interrupted("stopped as asked", code)
 
 
+def check_replicas(experiment: Experiment, replicas: int | None) -> None:
+    """Raises ConfigError where replicas cannot start; as far as can be told before any equilibration."""
+    if replicas is None:
+        return
+    for one in experiment.systems:
+        held = _held(one, replicas)
+        _check_references(one, held)
+        if one.equilibration is None:
+            _check_differ(one, held)
+
+
+def _held(one: BuiltSystem, replicas: int | None) -> Values:
+    return one.drawn(0) if replicas is None else spread_values([one.drawn(number) for number in range(replicas)])
+
+
 def made_ready(
     experiment: Experiment, p: P, reporter: Reporter, kept: Path | None = None, replicas: int | None = None
 ) -> Ready:
@@ -67,9 +82,7 @@ def made_ready(
     values: dict[str, Values] = {}
     together = replicas_of(replicas)
     for one in experiment.systems:
-        held = one.drawn(0) if replicas is None else spread_values([one.drawn(number) for number in range(replicas)])
-        if replicas is not None:
-            _check_references(one, held)
+        held = _held(one, replicas)
         names = {f"{one.name}/{key}": key for key in DRAWN}
         if one.equilibration is not None and set(names) <= set(arrays):
             held = {**held, **{key: jnp.asarray(arrays[name]) for name, key in names.items()}}
@@ -252,11 +265,16 @@ def differentiated(adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P,
 
 
 def _lost_derivative(experiment: Experiment, ready: Ready, p: P, result: Gradient) -> str | None:
-    """Which potential or term, step and atoms made a gradient that is not finite."""
+    """Which potential or term, step and atoms made a gradient that is not finite. Raises NumericalError where the run
+    itself is not when it is repeated."""
     alone, step = first_run(ready), first_lost_step(result)
     for one in experiment.systems:
         control = dataclasses.replace(alone.controls[one.name])
-        found = culprit(one.problem, p, alone.values[one.name], alone.key, control, step)
+        try:
+            found = culprit(one.problem, p, alone.values[one.name], alone.key, control, step)
+        except NonFiniteError as failure:
+            # Cut into other segments, and so with other last bits, a run on the edge does leave the finite numbers.
+            raise explained(experiment, alone, p, failure) from failure
         if found is not None:
             return found
     return None

@@ -22,13 +22,14 @@ Columns = dict[str, np.ndarray]
 
 # Frames are read many at a time, for chunks of the file hold many.
 _FRAMES_AT_ONCE = 64
+_ENDINGS: Mapping[str, Format] = {".extxyz": "extxyz", ".xyz": "extxyz", ".pdb": "pdb", ".csv": "csv"}
 _SLICE = re.compile(r"(-?\d+)?(?::(-?\d+)?(?::(-?\d+)?)?)?")
 
 
 def export(
     run: Path,
     destination: Path,
-    format: Format = "extxyz",
+    format: Format | None = None,
     frames: slice | None = None,
     table: Table | None = None,
     overwrite: bool = False,
@@ -39,7 +40,8 @@ def export(
         run: the run directory.
         destination: the file, or a directory to put it into under a name of its own.
         format: ``extxyz`` and ``pdb`` take the trajectory, its positions inside the box, and are in Angstrom where the
-            run is in md units; ``csv`` takes a table of numbers.
+            run is in md units; ``csv`` takes a table of numbers. None: csv with a `table`, else what the
+            destination's name ends in, else extxyz.
         frames: which frames of the trajectory, or rows of the table; None for all.
         table: for ``csv``: ``observables`` of the trajectory, ``epochs`` of a training, or ``scan``. None takes what
             the run's command is about.
@@ -49,11 +51,12 @@ def export(
         the files written.
 
     Raises:
-        ConfigError: the run has no such thing, or the file is there already.
+        ConfigError: the run has no such thing, the file is there already, or format, table and name do not agree.
         OutputError: reading or writing failed.
     """
     if not (run / rundir.RUN).exists():
         raise ConfigError(f"{run} is not the directory of a diffmd run: it has no {rundir.RUN}")
+    format = _format(format, destination, table)
     if format != "csv":
         pairs = _pairs(run, rundir.TRAJECTORY, "frames", destination, f"trajectory.{format}", overwrite)
         for source, file in pairs:
@@ -65,6 +68,18 @@ def export(
         for source, file in pairs:
             _export_table(source, file, read, frames)
     return [file for _, file in pairs]
+
+
+def _format(format: Format | None, destination: Path, table: Table | None) -> Format:
+    """The format asked for by itself, by a table or by the file's name. Raises ConfigError where two differ."""
+    named = None if destination.is_dir() else _ENDINGS.get(destination.suffix.lower())
+    chosen: Format = format or ("csv" if table else named or "extxyz")
+    if table is not None and chosen != "csv":
+        raise ConfigError(f"--table {table} is of numbers, which --format {chosen} has no place for; they go into csv")
+    if named is not None and named != chosen:
+        asked = f"--format {format}" if format else f"--table {table}"
+        raise ConfigError(f"{asked} writes {chosen}, and {destination.name} ends as {named} does; change one of them")
+    return chosen
 
 
 def _export_frames(source: Path, file: Path, format: Literal["extxyz", "pdb"], frames: slice | None) -> None:
@@ -122,11 +137,11 @@ def _pairs(run: Path, source: str, what: str, destination: Path, name: str, over
 
 
 def _systems(run: Path) -> list[str]:
-    """``_water`` of ``trajectory_water.h5md``, of each system where there are several."""
-    stem, first = Path(rundir.TRAJECTORY).stem, Path(rundir.TRAJECTORY_FIRST).stem
-    files = {str(name) for name in rundir.read_run(run).get("files", ()) if (run / str(name)).exists()}
+    """``_water`` of ``trajectory_water.h5md``, of each system where there are several and the file is there yet."""
+    stem = Path(rundir.TRAJECTORY).stem
+    files = {str(name) for name in rundir.read_run(run).get("files", ())}
     before = {_named(rundir.TRAJECTORY_FIRST, name.removeprefix(stem).partition(".")[0]) for name in files}
-    found = sorted(name for name in files - before if name.startswith(f"{stem}_") and name != f"{first}.h5md")
+    found = sorted(name for name in files - before if name.startswith(f"{stem}_") and (run / name).exists())
     return [name.removeprefix(stem).partition(".")[0] for name in found]
 
 

@@ -20,9 +20,9 @@ from diffmd.commands.experiment import (
 )
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
-from diffmd.config.build import build
+from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.loading import LoadedConfig, load_data
@@ -31,7 +31,7 @@ from diffmd.dynamics.march import NonFiniteError
 from diffmd.errors import ConfigError
 from diffmd.io.results import write_gradcheck
 from diffmd.io.values import plain
-from diffmd.objective import Ready
+from diffmd.objective import P, Ready
 from diffmd.spec import METHODS as KINDS
 
 METHODS = ("reverse", "forward", "reversible", "implicit")
@@ -58,10 +58,14 @@ def gradcheck(
             cases: Mapping[str, LoadedConfig] = {Path(str(request.config)).stem: session.loaded}
         else:
             cases = {name: load_data(data) for name, data in CASES.items()}
+        fitting = {name: _fitting(loaded, chosen, session.loaded is not None) for name, loaded in cases.items()}
+        built = {name: build(loaded, allow_python=request.allow_python) for name, loaded in cases.items()}
+        start = {name: starting_parameters(experiment, session.learned) for name, experiment in built.items()}
+        session.begin()
         rows: list[Row] = []
         session.reporter.start(len(cases), "cases", "gradcheck")
-        for name, loaded in cases.items():
-            found = _case(session, name, loaded, _fitting(loaded, chosen, session.loaded is not None), rtol)
+        for name, experiment in built.items():
+            found = _case(session, name, experiment, start[name], fitting[name], rtol)
             rows += found
             bad = sum(row.verdict != "agrees" for row in found)
             session.reporter.advance(1, f"{name}: {len(found) - bad} of {len(found)} agree")
@@ -72,9 +76,9 @@ def gradcheck(
         write_gradcheck(session.folder, answer)
         agree = sum(row.verdict == "agrees" for row in rows)
         lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
-        following = f"diffmd inspect {session.folder}"
+        following = typed("inspect", session.folder)
         if passed and session.loaded is not None:
-            following = f"diffmd {'gradient' if session.config.train is None else 'train'} {request.config}"
+            following = typed("gradient" if session.config.train is None else "train", request.config)
         return session.finish(CommandResult(answer, lines, following, 0 if passed else 4))
 
 
@@ -117,12 +121,12 @@ def _fitting(loaded: LoadedConfig, asked: Sequence[str], own: bool) -> tuple[str
     return tuple(fitting)
 
 
-def _case(session: Session, name: str, loaded: LoadedConfig, methods: Sequence[str], rtol: float | None) -> list[Row]:
-    experiment = build(loaded, allow_python=session.request.allow_python)
-    p = starting_parameters(experiment, session.learned)
+def _case(
+    session: Session, name: str, experiment: Experiment, p: P, methods: Sequence[str], rtol: float | None
+) -> list[Row]:
     quiet = QuietReporter(session.reporter)
     ready = made_ready(experiment, p, quiet)
-    spec = loaded.config.gradient
+    spec = experiment.loaded.config.gradient
     memory = resources().memory if not isinstance(spec, ReverseSpec) or spec.memory == "auto" else spec.memory
 
     def fresh() -> Ready:

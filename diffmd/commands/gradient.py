@@ -12,6 +12,7 @@ from diffmd.adjoints.health import noise
 from diffmd.adjoints.zeros import exact_zeros, zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
+    check_replicas,
     copied,
     differentiated,
     left_out,
@@ -21,7 +22,7 @@ from diffmd.commands.experiment import (
     starting_parameters,
 )
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import build
 from diffmd.config.checks.check import require_loss, warnings
@@ -33,7 +34,7 @@ from diffmd.objective import P
 
 def gradient(request: Request, reporter: Reporter, method: str | None = None) -> CommandResult:
     """Loss and gradient of a config, by its own method or `method`."""
-    options = {} if method is None else {"method": method}
+    options = {} if method is None else {"method": method.replace("_", "-")}
     with Session.open(request, reporter, "gradient", options) as session:
         if session.done is not None:
             return session.done
@@ -43,9 +44,11 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         spec = method_spec(session.config, method)
         experiment = build(session.loaded_config, allow_python=request.allow_python)
         p = starting_parameters(experiment, session.learned)
+        check_replicas(experiment, replicas_in(spec))
+        adjoint = adjoint_of(spec, experiment)
+        session.begin()
         session.tell_devices(replicas_in(spec))
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED, replicas_in(spec))
-        adjoint = adjoint_of(spec, experiment)
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
         result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)
         session.reporter.finish()
@@ -67,7 +70,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
             ),
         )
         lines = [f"loss {result.loss:.8g}", *_lines(result, p), result.health.advice, f"in {session.folder}"]
-        return session.finish(CommandResult(answer_of(result, p), lines, f"diffmd plot {session.folder}"))
+        return session.finish(CommandResult(answer_of(result, p), lines, typed("plot", session.folder)))
 
 
 def answer_of(result: Gradient, p: P) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from diffmd.io.files import holds, write_new
 DEFAULT = "lj_fluid"
 
 
-def init(destination: Path, example: str | None = None, overwrite: bool = False) -> Path:
+def init(destination: Path | str, example: str | None = None, overwrite: bool = False) -> Path:
     """Writes a shipped example to `destination` (a file, or a folder to put it in) and returns the file.
+
+    A text that ends in a slash is a folder, which need not be there.
 
     The files that the example reads are written beside it, under the names that it has for them.
 
@@ -23,7 +25,9 @@ def init(destination: Path, example: str | None = None, overwrite: bool = False)
     """
     name = example or DEFAULT
     text = example_text(name)
-    file = destination / f"{name}.yaml" if destination.is_dir() else destination
+    file = Path(destination)
+    if str(destination).endswith("/") or file.is_dir():
+        file /= f"{name}.yaml"
     inputs = {file.parent / named: content for named, content in example_inputs(name).items()}
     for one, content in inputs.items():
         if not overwrite and one.exists() and not holds(one, content):

@@ -56,14 +56,15 @@ def plot(
         kind: ``loss``, ``parameters``, ``rdf``, ``energies``, ``gradients`` or ``scan``; None: all there is to draw.
         types: the two atom types of the RDF; None: all atoms.
         start_step: frames before this step are left out of the RDF and the energies; None: none.
-        marks: distances to mark in the RDF (with ``kind="scan"``: values, in degrees for angles); none: the distances
-            that the loss aims at.
+        marks: distances to mark in the RDF (of a scan: values, in degrees for angles); none: the distances that the
+            loss aims at.
 
     Returns:
         the files written.
 
     Raises:
-        ConfigError: no run there, nothing to draw, an unknown kind or atom type, a file in the way.
+        ConfigError: no run there, nothing to draw, an unknown kind or atom type, an option that no picture of this run
+            takes, a file in the way.
         OutputError: a file cannot be read or written.
     """
     folder = Path(run_dir)
@@ -72,10 +73,16 @@ def plot(
         raise ConfigError(f"there is no picture of kind {kind}; the kinds are {', '.join(_KINDS)}")
     wish = Wish(folder, read_facts(folder), types, start_step or 0, marks, kind is not None)
     wanted = _KINDS if kind is None else {kind: _KINDS[kind]}
-    pictures = [picture for draw in wanted.values() for picture in draw(wish)]
+    found = {name: draw(wish) for name, draw in wanted.items()}
+    pictures = [picture for some in found.values() for picture in some]
     if not pictures:
         source = "" if kind is None else f" for --kind {kind}: {_SOURCES[kind]}"
         raise ConfigError(f"the run in {folder} has nothing to draw yet{source}")
+    drawn = [name for name, some in found.items() if some]
+    for option, given in (("--types", types), ("--from", start_step), ("--mark", marks or None)):
+        if given is not None and not set(drawn) & set(_TAKEN_BY[option]):
+            takers = " and ".join(_TAKEN_BY[option])
+            raise ConfigError(f"{option} is for pictures of kind {takers}; of {folder} there is {', '.join(drawn)}")
     return [path for picture in pictures for path in save(folder / PLOTS, picture)]
 
 
@@ -149,8 +156,7 @@ def _scan(wish: Wish) -> list[Picture]:
     scan = read_scan(wish.folder)
     if not len(scan.value):
         return []
-    marks = wish.marks if wish.asked else ()
-    return [draw_scan(scan, wish.facts.units, wish.facts.dimension(scan.path), marks)]
+    return [draw_scan(scan, wish.facts.units, wish.facts.dimension(scan.path), wish.marks)]
 
 
 _KINDS: Mapping[str, Callable[[Wish], list[Picture]]] = {
@@ -160,6 +166,11 @@ _KINDS: Mapping[str, Callable[[Wish], list[Picture]]] = {
     "energies": _energies,
     "gradients": _gradients,
     "scan": _scan,
+}
+_TAKEN_BY: Mapping[str, tuple[str, ...]] = {
+    "--types": ("rdf",),
+    "--from": ("rdf", "energies"),
+    "--mark": ("rdf", "scan"),
 }
 _SOURCES: Mapping[str, str] = {
     "loss": "`diffmd train` leaves losses",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,11 @@ class Request:
     device: Device = "auto"
     allow_python: bool = True
     argv: tuple[str, ...] = ()
+
+
+def typed(*words: object) -> str:
+    """What to type in a shell to run ``diffmd`` with these words."""
+    return shlex.join(["diffmd", *map(str, words)])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.commands.experiment import adjoint_of, copied, differentiated, made_ready, replicas_in, starting_parameters
+from diffmd.commands.experiment import (
+    adjoint_of,
+    check_replicas,
+    copied,
+    differentiated,
+    made_ready,
+    replicas_in,
+    starting_parameters,
+)
 from diffmd.commands.facts import Facts
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
@@ -56,9 +64,8 @@ class Grid:
 
 
 def _number(text: str, whole: str) -> float:
-    angle = parse_angle(text)
     try:
-        value = float(angle)
+        value = float(parse_angle(text))
     except ValueError:
         raise ConfigError(f"--over {whole}: {text!r} is no number") from None
     if not np.isfinite(value):
@@ -81,39 +88,45 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         path = _scanned(experiment, grid)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
         replicas = replicas_in(session.config.gradient)
+        check_replicas(experiment, replicas)
+        adjoint = adjoint_of(session.config.gradient, experiment)
+        session.begin()
         session.tell_devices(replicas)
         ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, replicas)
-        adjoint = adjoint_of(session.config.gradient, experiment)
         shape = np.shape(start[path])
         done = _restored(session, grid, shape)
         session.reporter.start(len(grid.values) - len(done.value), "points", "scan")
-        for value in grid.values[len(done.value) :]:
-            p = {**start, path: jnp.full(shape, value, start[path].dtype)}
-            loss, slope = float("nan"), np.full(shape, np.nan)
-            # Every point stands for itself, whichever were computed before it.
-            adjoint.restore({})
-            try:
-                result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
-                loss, slope = result.loss, result.gradients[path]
-            except NumericalError as failure:
-                session.reporter.warning(f"{path} = {value:.6g}: {failure}")
-            done = Scan(
-                grid.path,
-                np.append(done.value, value),
-                np.append(done.loss, loss),
-                np.concatenate([done.gradient, np.asarray(slope)[None]]),
-            )
-            arrays = {"value": done.value, "loss": done.loss, "gradient": done.gradient}
-            checkpoint.save(session.folder / CHECKPOINT, arrays)
-            session.reporter.advance(1, f"loss {loss:.6g}")
-            session.check_stop()
+        try:
+            for value in grid.values[len(done.value) :]:
+                p = {**start, path: jnp.full(shape, value, start[path].dtype)}
+                loss, slope = float("nan"), np.full(shape, np.nan)
+                # Every point stands for itself, whichever were computed before it.
+                adjoint.restore({})
+                try:
+                    result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
+                    loss, slope = result.loss, result.gradients[path]
+                except NumericalError as failure:
+                    session.reporter.warning(f"{path} = {value:.6g}: {failure}")
+                done = Scan(
+                    grid.path,
+                    np.append(done.value, value),
+                    np.append(done.loss, loss),
+                    np.concatenate([done.gradient, np.asarray(slope)[None]]),
+                )
+                arrays = {"value": done.value, "loss": done.loss, "gradient": done.gradient}
+                checkpoint.save(session.folder / CHECKPOINT, arrays)
+                session.reporter.advance(1, f"loss {loss:.6g}")
+                session.check_stop()
+        finally:
+            # A scan that was stopped can be drawn as far as it came.
+            if len(done.value):
+                write_scan(session.folder, done)
         session.reporter.finish()
-        write_scan(session.folder, done)
         failed = int(np.sum(~np.isfinite(done.loss)))
         lines = [f"{len(done.value)} points of {path}, {failed} failed", f"in {session.folder}"]
         if failed == len(done.value):
             raise NumericalError(f"every point of the scan over {path} failed; see {session.folder}/run.log")
-        return session.finish(CommandResult(_answer(done), lines, f"diffmd plot {session.folder}"))
+        return session.finish(CommandResult(_answer(done), lines, typed("plot", session.folder)))
 
 
 def _require(config: Config, grid: Grid) -> None:

@@ -41,9 +41,13 @@ _RESUMABLE = ("simulate", "gradient", "train", "scan")
 class Session:
     """A run under way.
 
+    A command calls `begin` as soon as nothing can be wrong with the config any more, for only then does
+    ``--overwrite`` remove what was there; before it, nothing may be written.
+
     Attributes:
         command: simulate, gradient, ...
         request: what was asked.
+        options: what the command line says beside the config.
         reporter: for progress and messages; what it says is in run.log as well.
         device: where arrays go; the default device inside the session.
         precision: ``double`` or ``single``; JAX's scoped 64-bit mode is set so inside the session.
@@ -57,6 +61,7 @@ class Session:
 
     command: str
     request: Request
+    options: Mapping[str, str]
     reporter: Reporter
     device: jax.Device
     precision: str
@@ -106,6 +111,27 @@ class Session:
         short = f" ({there} would not share them evenly)" if used < there else ""
         self.reporter.message(f"{replicas} replicas on {used} device{'s' if used > 1 else ''}{short}")
 
+    def begin(self) -> None:
+        """Writes what the run is: run.json, the copies of its inputs, config.yaml, run.log; what is there goes, unless
+        it is resumed. Raises ConfigError, OutputError."""
+        loaded = self.loaded
+        self.run.begin(
+            command=self.command,
+            name=_BUILT_IN if self.request.config is None else self.request.config.stem,
+            device=f"{self.device.platform} ({self.device.device_kind})",
+            precision=self.precision,
+            seed=0 if loaded is None else loaded.config.seed,
+            argv=self.request.argv,
+            jax_version=jax.__version__,
+            extra={"options": dict(self.options)},
+        )
+        if loaded is None:
+            return
+        named = input_files(loaded.data, loaded.folder)
+        copies: Mapping[Path, str] = self.run.copy_inputs([file for _, file in named if not file.is_dir()])
+        files = {path: copies.get(file, str(file.resolve())) for path, file in named}
+        self.run.write_config(write_text(with_files(loaded.data, files)))
+
     def finish(self, result: CommandResult) -> CommandResult:
         """Records the answer, for `--resume` to give again, and hands it back. Raises OutputError."""
         answer = plain(result.answer)
@@ -146,6 +172,7 @@ class Session:
             session = cls(
                 command=command,
                 request=request,
+                options=given,
                 reporter=LogbookReporter(reporter, run.log),
                 device=device,
                 precision=precision,
@@ -160,7 +187,8 @@ class Session:
                 yield session
                 return
             with _recorded_end(session):
-                _begin(session, given)
+                goes_on = "goes on" if resumed else "begins"
+                run.log(f"{goes_on}: {shlex.join(request.argv) or command}")
                 yield session
 
 
@@ -229,51 +257,34 @@ def _answer_of(run: RunDirectory) -> CommandResult | None:
     return CommandResult(record.get("answer", {}), [sentence], record.get("next", ""), record.get("exit_code", 0))
 
 
-def _begin(session: Session, options: Mapping[str, str]) -> None:
-    """Writes what the run is: run.json, the copies of its inputs, config.yaml, the first line of run.log."""
-    run, loaded = session.run, session.loaded
-    run.begin(
-        command=session.command,
-        name=_BUILT_IN if session.request.config is None else session.request.config.stem,
-        device=f"{session.device.platform} ({session.device.device_kind})",
-        precision=session.precision,
-        seed=0 if loaded is None else loaded.config.seed,
-        argv=session.request.argv,
-        jax_version=jax.__version__,
-        extra={"options": dict(options)},
-    )
-    run.log(f"{'goes on' if session.resumed else 'begins'}: {shlex.join(session.request.argv) or session.command}")
-    if loaded is None:
-        return
-    named = input_files(loaded.data, loaded.folder)
-    copies: Mapping[Path, str] = run.copy_inputs([file for _, file in named if not file.is_dir()])
-    files = {path: copies.get(file, str(file.resolve())) for path, file in named}
-    run.write_config(write_text(with_files(loaded.data, files)))
-
-
 @contextlib.contextmanager
 def _recorded_end(session: Session) -> Iterator[None]:
     """Writes into run.json and run.log how the block ended."""
     try:
         with _located(session.loaded), told(session.folder):
             yield
-    except KeyboardInterrupt:
-        _end(session, "interrupted", f"interrupted; {session.way_on}")
-        raise
-    except Interrupted as problem:
-        sentence = f"{problem}; {session.way_on}"
-        _end(session, "interrupted", sentence)
-        raise Interrupted(sentence, problem.exit_code) from problem
-    except ConfigError as problem:
-        # What only building the system can tell is still a mistake in the config: the next try finds a free directory.
-        if session.resumed or not discard(session.folder, session.run.record):
-            _end(session, "failed", str(problem))
-        raise
     except BaseException as problem:
-        _end(session, "failed", str(problem) or type(problem).__name__)
+        if session.run.begun:
+            _record(session, problem)
         raise
     session.run.finish("finished")
     session.run.log("finished")
+
+
+def _record(session: Session, problem: BaseException) -> None:
+    """Records what ended the run. Raises Interrupted: with the way on, where the signal was caught."""
+    match problem:
+        case KeyboardInterrupt():
+            _end(session, "interrupted", f"interrupted; {session.way_on}")
+        case Interrupted():
+            sentence = f"{problem}; {session.way_on}"
+            _end(session, "interrupted", sentence)
+            raise Interrupted(sentence, problem.exit_code) from problem
+        # What only running can tell is still a mistake in the config: the next try finds a free directory.
+        case ConfigError() if not session.resumed and discard(session.folder, session.run.record):
+            pass
+        case _:
+            _end(session, "failed", str(problem) or type(problem).__name__)
 
 
 def _end(session: Session, status: Status, sentence: str) -> None:

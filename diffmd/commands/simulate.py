@@ -18,7 +18,7 @@ from diffmd.commands.recording import (
     trajectory_name,
 )
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import BuiltSystem, Experiment, build
 from diffmd.dynamics.march import ListControl
@@ -36,8 +36,9 @@ def simulate(request: Request, reporter: Reporter) -> CommandResult:
         if session.done is not None:
             return session.done
         experiment = build(session.loaded_config, allow_python=request.allow_python, loss=False)
-        session.run.update({"files": [trajectory_name(experiment, one) for one in experiment.systems]})
         p = starting_parameters(experiment, session.learned)
+        session.begin()
+        session.run.update({"files": [trajectory_name(experiment, one) for one in experiment.systems]})
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED)
         answer: dict[str, Any] = {}
         for one in experiment.systems:
@@ -51,7 +52,7 @@ def simulate(request: Request, reporter: Reporter) -> CommandResult:
             f"total energy {a['total_energy']:.6g}"
             for name, a in answer.items()
         ]
-        return session.finish(CommandResult(told, [*lines, f"in {session.folder}"], f"diffmd plot {session.folder}"))
+        return session.finish(CommandResult(told, [*lines, f"in {session.folder}"], typed("plot", session.folder)))
 
 
 def _one(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from diffmd.adjoints.health import noise
 from diffmd.adjoints.zeros import zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
+    check_replicas,
     differentiated,
     first_run,
     made_ready,
@@ -24,7 +24,7 @@ from diffmd.commands.experiment import (
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.recording import link_first, record, trajectory_name
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
@@ -37,7 +37,7 @@ from diffmd.dynamics.march import ListControl
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.io import checkpoint
 from diffmd.io.files import renaming, write_text
-from diffmd.io.results import WEIGHTS, write_weights
+from diffmd.io.results import LEARNED, WEIGHTS, write_learned, write_weights
 from diffmd.io.rundir import BEST, CHECKPOINT, CONFIG, EQUILIBRATED, FINAL
 from diffmd.io.training import Epoch, TrainingLog, read_metrics
 from diffmd.io.values import dataset_name, refer
@@ -94,10 +94,12 @@ class _Training:
         self.optimizer: Optimizer = spec.optimizer.optimizer(rules_of(experiment), spec.clip)
         self.adjoint = adjoint_of(session.config.gradient, experiment)
         self.replicas = replicas_in(session.config.gradient)
-        session.tell_devices(self.replicas)
-        self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
+        check_replicas(experiment, self.replicas)
         data = session.loaded_config.data
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
+        session.begin()
+        session.tell_devices(self.replicas)
+        self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
         self.warned: set[str] = set()
         self.noisy = False
         self.losses: list[float] = []
@@ -157,8 +159,9 @@ class _Training:
         self._trajectories("trajectory", progress.best_p, keep=False)
 
     def learned_files(self, progress: Progress) -> None:
-        """best.yaml, final.yaml and their weights."""
+        """best.yaml, final.yaml, their weights, and the numbers as arrays."""
         folder = self.session.folder
+        write_learned(folder / LEARNED, _arrays(progress.best_p), _arrays(progress.p))
         data = read_file(folder / CONFIG).data
         written: list[str] = []
         for name, p, file in ((BEST, progress.best_p, WEIGHTS), (FINAL, progress.p, f"final_{WEIGHTS}")):
@@ -177,8 +180,8 @@ class _Training:
             "loss": last,
             "best_loss": progress.best if progress.best_epoch else None,
             "epochs": progress.epoch,
-            "parameters": _referred(progress.p),
-            "best_parameters": _referred(progress.best_p),
+            "parameters": _referred(progress.p, "final"),
+            "best_parameters": _referred(progress.best_p, "best"),
             "output": str(folder),
         }
         lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}"]
@@ -187,7 +190,7 @@ class _Training:
         for path, value in progress.best_p.items():
             if np.size(value) == 1:
                 lines.append(f"{path}: {_one(self.start[path])} -> {_one(value)}")
-        return CommandResult(answer, [*lines, f"in {folder}"], f"diffmd plot {folder}")
+        return CommandResult(answer, [*lines, f"in {folder}"], typed("plot", folder))
 
     def _last_loss(self) -> float | None:
         done = read_metrics(self.session.folder)
@@ -274,7 +277,7 @@ def _logged(row: EpochRecord) -> Epoch:
         row.epoch,
         row.result.loss,
         np.asarray(row.result.terms),
-        {path: np.asarray(value) for path, value in row.p.items()},
+        _arrays(row.p),
         row.result.gradients,
         row.norm,
         row.wall,
@@ -289,8 +292,12 @@ def _health(health: Health) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _referred(p: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: refer(value, "training.h5", dataset_name("parameters", path)) for path, value in p.items()}
+def _arrays(p: P) -> dict[str, np.ndarray]:
+    return {path: np.asarray(value) for path, value in p.items()}
+
+
+def _referred(p: P, group: str) -> dict[str, Any]:
+    return {path: refer(value, LEARNED, dataset_name(group, path)) for path, value in p.items()}
 
 
 def _one(value: Any) -> str:

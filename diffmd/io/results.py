@@ -1,9 +1,10 @@
-"""What gradient, scan and gradcheck leave, and the weights of networks.
+"""What gradient, scan and gradcheck leave, and what a training learned.
 
 ``gradients.h5``: ``/loss``, ``/terms``, ``/parameters/<path>``, ``/gradients/<path>``, ``/standard_error/<path>``,
 ``/health`` (attributes, and the datasets ``step`` and ``norm``), where ``<path>`` has its dots made groups.
 ``scan.h5``: ``/value``, ``/loss``, ``/gradient``, attribute ``path``; ``scan.csv`` the same. ``weights.h5``: a dataset
-a leaf, such as ``/0/weight``. Every file is replaced in one step.
+a leaf, such as ``/0/weight``. ``learned.h5``: a training's parameters, ``/best/<path>`` and ``/final/<path>`` (after
+the last update, which no epoch of ``training.h5`` has). Every file is replaced in one step.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from diffmd.io.files import read_json, reading_h5, replacing_h5, write_json, wri
 from diffmd.io.values import Number, dataset_name
 
 GRADIENTS, SCAN, SCAN_CSV, WEIGHTS, GRADCHECK = "gradients.h5", "scan.h5", "scan.csv", "weights.h5", "gradcheck.json"
+LEARNED = "learned.h5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,13 @@ def read_gradients(path: Path) -> Gradients:
             sign_agreement=read_paths(file, "sign_agreement"),
             health=health,
         )
+
+
+def write_learned(path: Path, best: Mapping[str, Number], final: Mapping[str, Number]) -> None:
+    """Writes ``learned.h5``. Raises OutputError."""
+    with replacing_h5(path) as file:
+        write_paths(file, "best", best)
+        write_paths(file, "final", final)
 
 
 def write_paths(file: h5py.File, group: str, values: Mapping[str, Number]) -> None:

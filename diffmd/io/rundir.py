@@ -34,22 +34,29 @@ TRAJECTORY, TRAJECTORY_FIRST = "trajectory.h5md", "trajectory_first.h5md"
 BEST, FINAL = "best.yaml", "final.yaml"
 _OWN = (
     *(CONFIG, RUN, LOG, TRAJECTORY, TRAJECTORY_FIRST, BEST, FINAL),
-    *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "scan.h5", "scan.csv", "gradcheck.json"),
+    *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "learned.h5", "scan.h5", "scan.csv"),
+    "gradcheck.json",
 )
 
 
 class RunDirectory:
     """A run directory held for writing; a context manager, made by `open`.
 
+    Until `begin` nothing is written and nothing removed: a run that is refused before leaves the one that is there.
+
     Attributes:
         path: the directory.
         resumed: whether a run was there and is to be continued.
+        begun: whether `begin` was called.
     """
 
-    def __init__(self, path: Path, lock: int, resumed: bool) -> None:
+    def __init__(self, path: Path, lock: int, *, resumed: bool, overwrite: bool) -> None:
         """Prefer `open`."""
         self.path = path
         self.resumed = resumed
+        self.begun = False
+        self._overwrite = overwrite
+        self._early: list[str] = []
         self._lock = lock
         self._record: dict[str, Any] = read_run(path) if resumed or _is_record(path / RUN) else {}
         self._previous_wall = float(self._record.get("wall_s") or 0.0) if resumed else 0.0
@@ -66,9 +73,7 @@ class RunDirectory:
 
         Args:
             path: the directory.
-            overwrite: remove the files of the run that is there: those of the fixed names, and those that its run.json
-                lists under ``files``. The copies in ``inputs/`` stay until `copy_inputs`,
-                for the new run may read them.
+            overwrite: take the place of the run that is there (`begin` removes it).
             resume: go on with the run that is there.
 
         Raises:
@@ -84,17 +89,17 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
             lock = _acquire(path)
         except OSError as error:
-            raise ConfigError(f"cannot write into the output directory {path}: {reason(error)}") from error
+            if not (resume and is_finished(path)):
+                raise ConfigError(f"cannot write into the output directory {path}: {reason(error)}") from error
+            # To give its answer again nothing is written.
+            lock = os.open(path, os.O_RDONLY)
         try:
             # Once more under the lock: another run may have begun here in between.
             _check(path, overwrite, resume)
-            directory = cls(path, lock, resumed=resume and (path / RUN).exists())
-            if overwrite:
-                _clear(path, directory.record.get("files", ()))
+            return cls(path, lock, resumed=resume and (path / RUN).exists(), overwrite=overwrite)
         except BaseException:
             os.close(lock)
             raise
-        return directory
 
     def begin(
         self,
@@ -108,8 +113,19 @@ class RunDirectory:
         jax_version: str,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes run.json with status ``running``; a resumed run keeps when it started. Raises OutputError."""
+        """Writes run.json with status ``running``; a resumed run keeps when it started.
+
+        With `overwrite` the files of the run that was there go: those of the fixed names, and those that its run.json
+        lists under ``files``. The copies in ``inputs/`` stay until `copy_inputs`, for the new run may read them.
+
+        Raises:
+            ConfigError: an old file cannot be removed.
+            OutputError: writing failed.
+        """
         now = _now()
+        if self._overwrite:
+            _clear(self.path, self._record.get("files", ()))
+        self.begun = True
         # A new run keeps the names of the old one's copies alone, for copy_inputs to remove.
         keys = ("started", "wall_s", "resumed", "inputs", "config_sha256") if self.resumed else ("inputs",)
         kept: dict[str, Any] = {key: self._record[key] for key in keys if key in self._record}
@@ -131,6 +147,9 @@ class RunDirectory:
         if self.resumed:
             self._record["resumed"] = [*self._record.get("resumed", []), now]
         self.update({})
+        if self._early:
+            self._write_log("".join(self._early))
+        self._early.clear()
 
     def update(self, fields: Mapping[str, Any]) -> None:
         """Sets fields of run.json, and ``wall_s`` to the time spent so far. Raises OutputError."""
@@ -148,9 +167,16 @@ class RunDirectory:
         self.update({"config_sha256": sha256(text.encode())})
 
     def log(self, line: str) -> None:
-        """Adds a line with the time to run.log. Raises OutputError."""
+        """Adds a line with the time to run.log; before `begin`, once that is called. Raises OutputError."""
+        text = f"{_now()} {line}\n"
+        if self.begun:
+            self._write_log(text)
+        else:
+            self._early.append(text)
+
+    def _write_log(self, text: str) -> None:
         with output_errors(self.path / LOG), (self.path / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(f"{_now()} {line}\n")
+            stream.write(text)
 
     def copy_inputs(self, files: Sequence[Path]) -> dict[Path, str]:
         """Copies the files that the config reads into inputs/, and their SHA-256 into run.json; to be called after
@@ -187,7 +213,11 @@ class RunDirectory:
         return copies
 
     def close(self) -> None:
-        """Lets other processes write into the directory."""
+        """Lets other processes write into the directory, which goes where nothing began in it and it is empty."""
+        with contextlib.suppress(OSError):
+            if not self.begun and [entry.name for entry in self.path.iterdir()] == [LOCK]:
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
         os.close(self._lock)
 
     def __enter__(self) -> RunDirectory:

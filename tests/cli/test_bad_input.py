@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+from support.runs import make_run
 
 from diffmd.cli import main
 
@@ -205,3 +206,13 @@ def test_the_next_command_works(run, tmp_path, example: str, command: str):
     assert f"Next: diffmd {command} {tmp_path / 'c.yaml'}" in out
     _, _, err = run("validate", LJ, "-s", "loss.0.target=0.3")
     assert err.endswith(f"Next: diffmd simulate {LJ} -s loss.0.target=0.3\n")
+
+
+@pytest.mark.parametrize(("command", "following"), [("train", "Next: diffmd plot 'a run'\n"), ("gradcheck", "")])
+def test_what_can_be_drawn_of_a_run_is_next(run, tmp_path, monkeypatch, command: str, following: str):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "a run", command=command)
+    code, out, _ = run("inspect", "a run")
+    assert code == 0
+    assert out.endswith(following)
+    assert ("Next" in out) == bool(following)

@@ -98,3 +98,13 @@ def test_the_python_api_is_loaded_lazily():
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         diffmd.trian  # noqa: B018
+
+
+@pytest.mark.parametrize(("closed", "answers"), [("2>&-", True), ("2>&- >&- <&-", False)])
+def test_a_closed_stream_does_not_keep_a_command_from_working(tmp_path, closed, answers):
+    main = f'"{sys.executable}" -c "from diffmd.cli import main; main()"'
+    script = f"{main} init config.yaml --json {closed}"
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert run.returncode == 0
+    assert (tmp_path / "config.yaml").exists()
+    assert ("config.yaml" in run.stdout) is answers

@@ -34,6 +34,12 @@ OBEDIENT = """time.sleep(0.05)
             print("checkpoint written", flush=True)
             raise Interrupted("stopped at a checkpoint", code)"""
 DEAF = "time.sleep(0.05)"
+# Python drops what is raised in a destructor or a callback of the garbage collector, and says so.
+DESTRUCTOR = """class Late:
+            def __del__(self):
+                time.sleep(1)
+        Late()
+        time.sleep(9)"""
 # Runs in C for minutes without the interpreter's lock, as a compiled segment does: no Python handler can run meanwhile.
 COMPILED = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'a', b'b', 2_000_000_000)"
 
@@ -63,8 +69,9 @@ def test_the_first_signal_asks_for_a_checkpoint(number: signal.Signals, code: in
     assert "Traceback" not in err
 
 
-def test_the_second_stops_at_once():
-    process = started(DEAF)
+@pytest.mark.parametrize("body", [DEAF, DESTRUCTOR], ids=["deaf", "destructor"])
+def test_the_second_stops_at_once(body: str):
+    process = started(body)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
@@ -72,6 +79,7 @@ def test_the_second_stops_at_once():
     assert process.returncode == 143
     assert "stopped at once" in err
     assert "Traceback" not in err
+    assert "ignored" not in err
 
 
 def test_a_compiled_segment_is_heard_and_ended_too():

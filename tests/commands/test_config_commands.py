@@ -51,6 +51,7 @@ def test_init_writes_once(tmp_path: Path) -> None:
     assert init(file, "bond_angle", overwrite=True) == file
     assert file.read_text() == example_text("bond_angle")
     assert init(tmp_path / "new" / "c.yaml", "nn_logo").exists()
+    assert init(f"{tmp_path}/folder/") == tmp_path / "folder" / "lj_fluid.yaml"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -1,6 +1,7 @@
 """Runs in formats that other programs read."""
 
 import csv
+import shutil
 
 import ase.io
 import numpy as np
@@ -114,6 +115,32 @@ def test_long_trajectories_are_read_in_pieces(tmp_path, monkeypatch):
     whole = export(run, tmp_path / "a.extxyz")[0].read_text()
     monkeypatch.setattr("diffmd.commands.export._FRAMES_AT_ONCE", 3)
     assert export(run, tmp_path / "b.extxyz")[0].read_text() == whole
+
+
+def test_of_several_systems_what_training_began_with_is_no_answer(tmp_path):
+    run = a_run(tmp_path / "run", "train")
+    stems = [f"trajectory{first}_{name}.h5md" for name in ("one", "first") for first in ("_first", "")]
+    with RunDirectory.open(run, resume=True) as directory:
+        directory.update({"files": stems})
+    (run / "trajectory.h5md").rename(run / stems[0])
+    shutil.copy(run / stems[0], run / stems[2])
+    with pytest.raises(ConfigError, match="no frames to export"):
+        export(run, tmp_path)
+    shutil.copy(run / stems[0], run / stems[1])
+    shutil.copy(run / stems[0], run / stems[3])
+    assert sorted(file.name for file in export(run, tmp_path)) == ["trajectory_first.extxyz", "trajectory_one.extxyz"]
+
+
+def test_the_format_is_that_of_the_table_or_of_the_name(tmp_path):
+    run = a_run(tmp_path / "run")
+    assert export(run, tmp_path / "a.PDB")[0].read_text().startswith(("CRYST1", "MODEL", "REMARK", "TITLE"))
+    assert export(run, tmp_path / "a.dat")[0].read_text().startswith("5\n")
+    assert read(export(run, tmp_path / "a.csv")[0])[0][0] == "step"
+    assert export(run, tmp_path, table="observables") == [tmp_path / "observables.csv"]
+    for name, format, table in (("x.csv", "pdb", None), ("x.pdb", None, "observables"), ("x", "pdb", "observables")):
+        with pytest.raises(ConfigError, match="--table observables" if table else "--format pdb writes pdb, and x.csv"):
+            export(run, tmp_path / name, format, table=table)
+        assert not (tmp_path / name).exists()
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path):

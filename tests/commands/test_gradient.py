@@ -12,7 +12,13 @@ from support.commanded import Listener, request, written
 from support.objectives import CONFIGS, FLUID, MOLECULE, changed
 
 import diffmd
+from diffmd.adjoints.base import Adjoint, Gradient, Health
+from diffmd.commands.experiment import differentiated, made_ready, starting_parameters
 from diffmd.commands.gradient import gradient
+from diffmd.config.build import build
+from diffmd.config.loading import load_data
+from diffmd.dynamics.march import NonFiniteError
+from diffmd.dynamics.schedule import Segment
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 
 THETA = "potentials.angle.theta0"
@@ -49,6 +55,8 @@ def test_other_methods_agree(method: str, kind: str, close: float, reverse: tupl
     assert answer["loss"] == pytest.approx(wanted["loss"], rel=1e-12)
     for path, value in wanted["gradients"].items():
         np.testing.assert_allclose(answer["gradients"][path], value, rtol=close, atol=close * 1e-2)
+    spelt = method.replace("_", "-")
+    assert gradient(request(config, tmp_path / "run", resume=True), Listener(), spelt).answer == answer
 
 
 def test_an_unknown_method_names_the_known(reverse: tuple[Path, dict], tmp_path: Path):
@@ -119,3 +127,27 @@ def test_options_that_another_method_lacks_are_left_out_with_a_warning(
         gradient(request(written(tmp_path, changed(MOLECULE, gradient=section)), tmp_path / "run"), listener, method)
     wanted = [f"--method {method} has no {name}; gradient.{name} is left out" for name in lost]
     assert [text for text in listener.warned if "left out" in text] == wanted
+
+
+def test_a_run_that_stays_finite_only_in_its_own_segments_is_explained(monkeypatch: pytest.MonkeyPatch):
+    """To find what has no finite derivative a run is repeated in other segments, which may leave the finite numbers."""
+
+    def lost(*given: object) -> None:
+        raise NonFiniteError("default", Segment(0, 2, 0, ()))
+
+    class Stub(Adjoint):
+        def steps(self, p: object) -> int:
+            return 0
+
+        def gradient(self, *given: object) -> Gradient:
+            nan = {"potentials.bond.k": np.array(np.nan)}
+            return Gradient(1.0, [1.0], nan, Health("none", np.zeros(0), np.zeros(0), None, None, ""))
+
+    monkeypatch.setattr("diffmd.commands.experiment.culprit", lost)
+    bond = MOLECULE["potentials"]["bond"]
+    with jax.enable_x64(True):
+        experiment = build(load_data(changed(MOLECULE, potentials={"bond": bond}, parameters=["potentials.bond.k"])))
+        p = starting_parameters(experiment, None)
+        ready = made_ready(experiment, p, Listener())
+        with pytest.raises(NumericalError, match=r"at step \d \(atoms .*; pushed hardest by potentials\."):
+            differentiated(Stub(), experiment, ready, p, Listener())

@@ -97,7 +97,13 @@ def test_a_scan_is_in_degrees_and_tells_its_zero(tmp_path):
     caption = (folder / "plots/scan.txt").read_text()
     assert "91.5" in caption
     assert "1 of the runs failed" in caption
-    plot(folder, "scan", marks=(91.2,))
+    plain = (folder / "plots/scan.png").read_bytes()
+    plot(folder, marks=(91.2,))
+    assert (folder / "plots/scan.png").read_bytes() != plain
+    with pytest.raises(ConfigError, match=r"--types is for pictures of kind rdf; .* there is scan"):
+        plot(folder, types=("A", "Q"))
+    with pytest.raises(ConfigError, match="--from is for pictures of kind rdf and energies"):
+        plot(folder, start_step=5)
 
 
 def test_gradients_have_a_row_a_path(tmp_path):
@@ -175,6 +181,8 @@ def test_what_cannot_be_drawn_is_a_sentence(trained, tmp_path):
         plot(trained, "scan")
     with pytest.raises(ConfigError, match="no atoms of type B; its types are A"):
         plot(trained, "rdf", ("A", "B"))
+    with pytest.raises(ConfigError, match=r"--mark is for .* there is loss"):
+        plot(trained, "loss", marks=(1.0,))
     with pytest.raises(ConfigError, match="its last is step 50"):
         plot(trained, "rdf", start_step=51)
     empty = make_run(tmp_path / "empty")

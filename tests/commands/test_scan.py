@@ -16,6 +16,7 @@ from diffmd.commands.gradient import gradient
 from diffmd.commands.scan import Grid, scan
 from diffmd.commands.train import train
 from diffmd.errors import ConfigError, Interrupted, NumericalError
+from diffmd.io.results import read_scan
 
 R0 = "potentials.bond.r0"
 BOND = changed(MOLECULE, potentials={"bond": MOLECULE["potentials"]["bond"]}, parameters=["potentials.bond.k"])
@@ -54,6 +55,7 @@ def test_a_stopped_scan_goes_on(whole: tuple[Path, dict], tmp_path: Path):
     with pytest.raises(Interrupted) as stopped:
         scan(request(config, out), Listener(2), OVER)
     assert stopped.value.exit_code == 143
+    assert read_scan(out).loss.tolist() == [point["loss"] for point in answer["points"][:2]]
     listener = Listener()
     assert scan(request(config, out, resume=True), listener, OVER).answer == answer
     assert listener.done == 3
@@ -88,7 +90,7 @@ def test_grids_are_read():
     assert len(grid.values) == 60
     assert grid.values[[0, -1]] == pytest.approx(np.radians([3, 180]))
     assert list(Grid.parse("a=0.5:0.7:1").values) == [0.5]
-    for wrong in ("a", "a=1:2", "a=1:2:0", "a=x:2:3", "a=nan:2:3", "a=1:2:99999999"):
+    for wrong in ("a", "a=1:2", "a=1:2:0", "a=x:2:3", "a=nan:2:3", "a=1.2.3deg:2:3", "a=1:2:99999999"):
         with pytest.raises(ConfigError, match="--over"):
             Grid.parse(wrong)
 

@@ -72,6 +72,7 @@ def count(request: Request, command: str = "train", code: int | None = None) -> 
         if session.done is not None:
             return session.done
         session.reporter.message("counting")
+        session.begin()
         session.check_stop()
         epochs = session.config.train.epochs
         return session.finish(CommandResult({"loss": np.float64(0.5), "epochs": epochs}, [], "diffmd plot x"))
@@ -97,10 +98,12 @@ def test_a_run_leaves_its_config_inputs_record_and_log(config: Path):
 
 def test_the_precision_and_the_device_are_those_of_the_config(config: Path):
     with Session.open(Request(config, output=Path("d")), SilentReporter(), "train") as session:
+        session.begin()
         assert jnp.ones(()).dtype == jnp.float64
         assert session.device in jax.devices()
     request = Request(config, ("precision=single",), output=Path("s"))
-    with Session.open(request, SilentReporter(), "train"):
+    with Session.open(request, SilentReporter(), "train") as session:
+        session.begin()
         assert jnp.ones(()).dtype == jnp.float32
     assert jnp.ones(()).dtype == jnp.float32
 
@@ -162,6 +165,7 @@ def test_a_changed_config_is_refused_by_its_path(config: Path, override: str, pa
 def test_simulate_may_have_more_steps(config: Path):
     count(Request(config), "simulate")
     with Session.open(Request(config, ("dynamics.steps=20",), resume=True), SilentReporter(), "simulate") as session:
+        session.begin()
         assert session.resumed
         assert session.done is None
 
@@ -180,8 +184,8 @@ def test_another_command_or_option_is_refused(config: Path):
 
     def scan(over: str) -> None:
         request = Request(config, output=Path("y"), resume=True)
-        with Session.open(request, SilentReporter(), "scan", {"over": over}):
-            pass
+        with Session.open(request, SilentReporter(), "scan", {"over": over}) as session:
+            session.begin()
 
     scan("a=0:1:2")
     with pytest.raises(ConfigError, match=r"--over was 'a=0:1:2' .* is 'a=0:1:3' now"):
@@ -202,6 +206,7 @@ def test_an_interrupted_run_says_so_and_can_go_on(config: Path, code: int):
 
 def fail(config: Path, problem: Callable[[], None]) -> None:
     with Session.open(Request(config, output=Path("run")), SilentReporter(), "simulate") as session:
+        session.begin()
         (session.folder / "trajectory.h5md").write_text("")
         problem()
 
@@ -238,13 +243,20 @@ def test_failures_become_sentences_and_the_record_says_so(
     assert status == ("interrupted" if isinstance(problem, KeyboardInterrupt) else "failed")
 
 
+def refused(request: Request, problem: BaseException, begins: bool = False) -> None:
+    with Session.open(request, SilentReporter(), "train") as session:
+        session.reporter.warning("it is odd")
+        if begins:
+            session.begin()
+        raise problem
+
+
 def test_a_config_error_found_late_has_its_line_and_frees_the_directory(config: Path):
-    with (
-        pytest.raises(ConfigError, match=r"pair.yaml:5: system.positions: they overlap"),
-        Session.open(Request(config), SilentReporter(), "train"),
-    ):
-        raise ConfigError("they overlap", "system.positions")
-    assert not Path("outputs/pair/train").exists()
+    problem = ConfigError("they overlap", "system.positions")
+    for begins in (False, True):
+        with pytest.raises(ConfigError, match=r"pair.yaml:5: system.positions: they overlap"):
+            refused(Request(config), problem, begins)
+        assert not Path("outputs/pair/train").exists()
     with pytest.raises(ConfigError, match="they overlap"):
         fail(config, raising(ConfigError("they overlap")))
     assert read_run(Path("run"))["status"] == "failed"
@@ -262,6 +274,7 @@ def test_learned_values_are_those_of_the_epoch_named(config: Path):
     def learned(text: str) -> float:
         request = Request(config, parameters=text, output=Path("new"), overwrite=True)
         with Session.open(request, SilentReporter(), "simulate") as session:
+            session.begin()
             return float(session.learned["potentials.lj.sigma"])
 
     assert [learned(text) for text in ("fit", "fit@best", "fit@last", "fit@1")] == [0.2, 0.2, 0.3, 0.1]
@@ -270,6 +283,15 @@ def test_learned_values_are_those_of_the_epoch_named(config: Path):
             learned(text)
     with pytest.raises(ConfigError, match="this run writes into"):
         count(Request(config, parameters="fit", output=Path("fit"), overwrite=True))
+
+
+@pytest.mark.parametrize("problem", [ConfigError("they overlap"), NumericalError("odd"), KeyboardInterrupt()])
+def test_a_run_that_never_begins_leaves_what_it_would_overwrite(config: Path, problem: BaseException):
+    count(Request(config, output=Path("run")))
+    before = {file: file.read_bytes() for file in Path("run").rglob("*.*")}
+    with pytest.raises(type(problem)):
+        refused(Request(config, output=Path("run"), overwrite=True), problem)
+    assert {file: file.read_bytes() for file in Path("run").rglob("*.*")} == before
 
 
 def test_overwriting_what_the_run_reads_is_refused(config: Path):

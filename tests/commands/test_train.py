@@ -61,6 +61,9 @@ def test_what_a_training_leaves(fit: tuple[Path, Path, dict[str, Any]]):
     with h5py.File(run / "training.h5") as file:
         assert list(file["loss"]) == [row["loss"] for row in found]
         assert list(file["parameters/potentials/bond/r0"]) == [row["parameters"][R0] for row in found]
+    with h5py.File(run / "learned.h5") as file:
+        for group, name in (("final", "parameters"), ("best", "best_parameters")):
+            assert file[f"{group}/potentials/bond/r0"][()] == answer[name][R0]
     final = yaml.safe_load((run / "final.yaml").read_text())
     assert final["potentials"]["bond"]["r0"] == answer["parameters"][R0]
 

@@ -192,6 +192,16 @@ def test_a_directory_without_permission_is_refused(tmp_path):
     tmp_path.chmod(0o700)
 
 
+def test_a_finished_run_can_be_resumed_where_nothing_can_be_written(tmp_path):
+    finished_run(tmp_path)
+    (tmp_path / ".lock").unlink()
+    (tmp_path / ".lock").mkdir()
+    with RunDirectory.open(tmp_path, resume=True) as run:
+        assert run.record["status"] == "finished"
+    with pytest.raises(ConfigError, match="cannot write into"):
+        RunDirectory.open(tmp_path, overwrite=True)
+
+
 def test_a_full_disk_is_an_output_error_and_leaves_the_record(tmp_path, monkeypatch):
     finished_run(tmp_path)
     before = (tmp_path / "run.json").read_text()
@@ -214,6 +224,6 @@ def test_a_list_of_files_does_not_lead_out_of_the_directory(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     record = rundir.read_run(path) | {"files": ["../mine.txt", str(tmp_path / "mine.txt"), ".."]}
     (path / "run.json").write_text(json.dumps(record))
-    with RunDirectory.open(path, overwrite=True):
-        pass
+    with RunDirectory.open(path, overwrite=True) as run:
+        run.begin(**BEGIN)
     assert (tmp_path / "mine.txt").exists()
