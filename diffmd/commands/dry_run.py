@@ -83,7 +83,7 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
         quiet = QuietReporter(reporter)
         spec = method_spec(loaded.config, method)
         replicas = replicas_in(spec)
-        check_replicas(experiment, replicas)
+        check_replicas(experiment, p, replicas)
         ready = made_ready(experiment, p, quiet, None, replicas)
         names = [method] if method is not None else _names()
         alone = first_run(ready)

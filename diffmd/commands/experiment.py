@@ -54,7 +54,7 @@ def check_stop(reporter: Reporter) -> None:
         raise Interrupted("stopped as asked", code)
 
 
-def check_replicas(experiment: Experiment, replicas: int | None) -> None:
+def check_replicas(experiment: Experiment, p: P, replicas: int | None) -> None:
     """Raises ConfigError where replicas cannot start; as far as can be told before any equilibration."""
     if replicas is None:
         return
@@ -62,7 +62,7 @@ def check_replicas(experiment: Experiment, replicas: int | None) -> None:
         held = _held(one, replicas)
         _check_references(one, held)
         if one.equilibration is None:
-            _check_differ(one, held)
+            _check_differ(one, held, p)
 
 
 def _held(one: BuiltSystem, replicas: int | None) -> Values:

@@ -44,7 +44,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         spec = method_spec(session.config, method)
         experiment = build(session.loaded_config, allow_python=request.allow_python)
         p = starting_parameters(experiment, session.learned)
-        check_replicas(experiment, replicas_in(spec))
+        check_replicas(experiment, p, replicas_in(spec))
         adjoint = adjoint_of(spec, experiment)
         session.begin()
         session.tell_devices(replicas_in(spec))

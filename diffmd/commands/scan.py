@@ -88,7 +88,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         path = _scanned(experiment, grid)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
         replicas = replicas_in(session.config.gradient)
-        check_replicas(experiment, replicas)
+        check_replicas(experiment, start, replicas)
         adjoint = adjoint_of(session.config.gradient, experiment)
         session.begin()
         session.tell_devices(replicas)

@@ -94,7 +94,7 @@ class _Training:
         self.optimizer: Optimizer = spec.optimizer.optimizer(rules_of(experiment), spec.clip)
         self.adjoint = adjoint_of(session.config.gradient, experiment)
         self.replicas = replicas_in(session.config.gradient)
-        check_replicas(experiment, self.replicas)
+        check_replicas(experiment, start, self.replicas)
         data = session.loaded_config.data
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
         session.begin()
