@@ -17,7 +17,7 @@ from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.own_losses import own_losses
 from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.reversible import Reversible
-from diffmd.commands.experiment import copied, first_run, made_ready, starting_parameters
+from diffmd.commands.experiment import check_replicas, copied, first_run, made_ready, starting_parameters
 from diffmd.commands.reporter import SilentReporter
 from diffmd.config.build import build
 from diffmd.config.loading import load_data
@@ -166,12 +166,12 @@ def test_conformations_are_drawn_anew():
 def test_a_reference_to_the_start_is_refused_where_starts_differ(observable):
     loss = [{"observable": {**observable, "reference": {"kind": "start"}}, "compare": "none"}]
     same_place = ready(changed(NOISY, loss=loss))
-    made_ready(same_place.experiment, same_place.p, SilentReporter(), None, COUNT)
+    check_replicas(same_place.experiment, same_place.p, COUNT)
     drawn = {"kind": "random", "min_distance": 0.6}
     elsewhere = ready(changed(NOISY, loss=loss, system__positions=drawn, system__box=[2.2] * 3))
     with pytest.raises(ConfigError, match=r"loss\.0\.observable\.reference: kind: start .* kind inline or file"):
-        made_ready(elsewhere.experiment, elsewhere.p, SilentReporter(), None, COUNT)
-    made_ready(elsewhere.experiment, elsewhere.p, SilentReporter())
+        check_replicas(elsewhere.experiment, elsewhere.p, COUNT)
+    check_replicas(elsewhere.experiment, elsewhere.p, None)
 
 
 def test_replicas_are_equilibrated_as_if_each_were_alone(double):
