@@ -33,6 +33,7 @@ from diffmd.neighbors import plan as plan_neighbors
 from diffmd.objective import Objective, Problem
 from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
 from diffmd.parameters import Parameters, Request
+from diffmd.paths import last
 from diffmd.potentials.base import BuildContext, Potential
 from diffmd.simulation import Recorder
 from diffmd.system import System, Values
@@ -160,7 +161,7 @@ class _System:
         made = {path: self._potential(path, spec, bare) for path, spec in effective.potentials.items()}
         if self.atoms.box_shape != "none":
             check_reach(effective, self.atoms.box_vectors, made)
-        self.potentials = {path.rpartition(".")[2]: potential for path, potential in made.items()}
+        self.potentials = {last(path): potential for path, potential in made.items()}
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
         self.system = dataclasses.replace(bare, excluded=excluded)
         self.values = self._values()
@@ -224,7 +225,7 @@ class _System:
 
     def _potential(self, path: str, spec: Any, system: System) -> Potential:
         context = BuildContext(
-            name=path.rpartition(".")[2],
+            name=last(path),
             type_names=system.type_names,
             types=system.types,
             seed=seed_of(self.loaded.config.seed, path),

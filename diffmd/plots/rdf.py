@@ -8,6 +8,7 @@ import numpy as np
 
 from diffmd.errors import ConfigError
 from diffmd.io.trajectory import Trajectory
+from diffmd.paths import group_name
 from diffmd.plots.distances import Distribution, radial_distribution, widths
 from diffmd.plots.picture import Picture
 from diffmd.plots.style import BLUE, GREY, axis_label, mark_lines, panels, styled
@@ -69,7 +70,7 @@ def draw_rdf(
         axes.set_title(title)
         if len(found) > 1 or marks:
             axes.legend(loc="upper right")
-    name = "_".join(["rdf", *([system] if system else []), *([] if types is None else ["-".join(types)])])
+    name = "_".join(["rdf", *([system] if system else []), *([] if types is None else [group_name("-".join(types))])])
     curves = list(found.values())
     header = ["r", *(("g",) if len(found) == 1 else (f"g_{label}" for label in found))]
     table = list(zip(curves[-1].r, *(curve.g for curve in curves), strict=True))

@@ -16,6 +16,7 @@ from diffmd.box import Box
 from diffmd.config.checks.geometry import known_box
 from diffmd.config.effective import EffectiveSystem
 from diffmd.errors import ConfigError
+from diffmd.paths import last
 from diffmd.system import System
 from diffmd.units import Units
 
@@ -118,7 +119,7 @@ def listed_atoms(one: EffectiveSystem, units: Units) -> System:
 def potential_context(path: str, system: System) -> potentials.BuildContext:
     """A context in which nothing is read or imported."""
     return potentials.BuildContext(
-        name=path.rpartition(".")[2],
+        name=last(path),
         type_names=system.type_names,
         types=system.types,
         seed=0,
@@ -138,13 +139,13 @@ def observable_context(path: str, one: EffectiveSystem, system: System) -> obser
         None,
         lambda file, frame, path: (np.zeros((system.size, 3)), None),
         _function,
-        tuple(name.rpartition(".")[2] for name in one.potentials),
+        tuple(last(name) for name in one.potentials),
     )
 
 
 def _under(path: str, problem: ConfigError) -> ConfigError:
     """The problem at its place in the config: a potential of a named system knows only its own name."""
-    known = f"potentials.{path.rpartition('.')[2]}"
+    known = f"potentials.{last(path)}"
     below = (problem.path or known).removeprefix(known)
     return ConfigError(problem.message, f"{path}{below}")
 
