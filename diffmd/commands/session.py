@@ -28,7 +28,7 @@ from diffmd.config.writing import with_files, write_text
 from diffmd.config.yaml_reader import read_file
 from diffmd.errors import ConfigError, Interrupted, OutputError
 from diffmd.io.discard import discard
-from diffmd.io.rundir import CONFIG, INPUTS, RunDirectory, Status
+from diffmd.io.rundir import CONFIG, INPUTS, RunDirectory, Status, is_spent
 from diffmd.io.values import plain
 
 OUTPUTS = Path("outputs")
@@ -187,6 +187,10 @@ class Session:
                 yield session
                 return
             with _recorded_end(session):
+                if run.replaces:
+                    session.reporter.message(
+                        f"takes the place of the run in {folder}, which ended before its first checkpoint"
+                    )
                 goes_on = "goes on" if resumed else "begins"
                 run.log(f"{goes_on}: {shlex.join(request.argv) or command}")
                 yield session
@@ -219,12 +223,13 @@ def _check_sources(request: Request, loaded: LoadedConfig | None, folder: Path) 
         raise ConfigError(
             f"--parameters {request.parameters} is the directory this run writes into; name another --output"
         )
-    if not request.overwrite or loaded is None:
+    if loaded is None or not (request.overwrite or is_spent(folder)):
         return
+    way = "--overwrite" if request.overwrite else "this run"
     for path, file in input_files(loaded.data, loaded.folder):
         place = file.resolve()
         if place.is_relative_to(own) and not place.is_relative_to(own / INPUTS):
-            raise ConfigError(f"{file} lies in the directory that --overwrite would clear; name another --output", path)
+            raise ConfigError(f"{file} lies in the directory that {way} would clear; name another --output", path)
 
 
 def _options(request: Request, options: Mapping[str, str] | None) -> dict[str, str]:

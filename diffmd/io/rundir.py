@@ -32,6 +32,7 @@ INPUTS, CHECKPOINTS = "inputs", "checkpoints"
 CHECKPOINT, EQUILIBRATED = f"{CHECKPOINTS}/checkpoint.h5", f"{CHECKPOINTS}/equilibrated.h5"
 TRAJECTORY, TRAJECTORY_FIRST = "trajectory.h5md", "trajectory_first.h5md"
 BEST, FINAL = "best.yaml", "final.yaml"
+_RESULTS = ("gradients.h5", "metrics.jsonl", "learned.h5", "scan.h5", "gradcheck.json")
 _OWN = (
     *(CONFIG, RUN, LOG, TRAJECTORY, TRAJECTORY_FIRST, BEST, FINAL),
     *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "learned.h5", "scan.h5", "scan.csv"),
@@ -47,15 +48,17 @@ class RunDirectory:
     Attributes:
         path: the directory.
         resumed: whether a run was there and is to be continued.
+        replaces: whether a run that was there goes unasked, since it ended before its first checkpoint.
         begun: whether `begin` was called.
     """
 
-    def __init__(self, path: Path, lock: int, *, resumed: bool, overwrite: bool) -> None:
+    def __init__(self, path: Path, lock: int, *, resumed: bool, overwrite: bool, replaces: bool = False) -> None:
         """Prefer `open`."""
         self.path = path
         self.resumed = resumed
+        self.replaces = replaces
         self.begun = False
-        self._overwrite = overwrite
+        self._overwrite = overwrite or replaces
         self._early: list[str] = []
         self._lock = lock
         self._record: dict[str, Any] = read_run(path) if resumed or _is_record(path / RUN) else {}
@@ -76,6 +79,9 @@ class RunDirectory:
             overwrite: take the place of the run that is there (`begin` removes it).
             resume: go on with the run that is there.
 
+        A run that ended before its first checkpoint has nothing to go on from and nothing to lose: another takes its
+        place as if nothing were there (`begin` removes it).
+
         Raises:
             ConfigError: it has files and neither way was asked for; it has files but no run; another process is
                 writing into it; it cannot be made or written into.
@@ -95,8 +101,11 @@ class RunDirectory:
             lock = os.open(path, os.O_RDONLY)
         try:
             # Once more under the lock: another run may have begun here in between.
-            _check(path, overwrite, resume)
-            return cls(path, lock, resumed=resume and (path / RUN).exists(), overwrite=overwrite)
+            spent = _ended_early(path)
+            if not spent:
+                _check(path, overwrite, resume)
+            resumed = resume and not spent and (path / RUN).exists()
+            return cls(path, lock, resumed=resumed, overwrite=overwrite, replaces=spent and not overwrite)
         except BaseException:
             os.close(lock)
             raise
@@ -257,6 +266,20 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
+def is_spent(path: Path) -> bool:
+    """Whether a run in this directory ended, however, before its first checkpoint, and left no result."""
+    return _ended_early(path) and not is_held(path)
+
+
+def _ended_early(path: Path) -> bool:
+    """`is_spent` where nobody else can be writing."""
+    if not _is_record(path / RUN) or read_run(path).get("status") == "finished":
+        return False
+    # metrics.jsonl is there, and empty, before the first epoch ends.
+    left = any((path / name).exists() and (path / name).stat().st_size for name in _RESULTS)
+    return not left and not any((path / CHECKPOINTS).glob("*.h5"))
+
+
 def read_run(path: Path) -> dict[str, Any]:
     """The content of run.json of a run directory. Raises OutputError."""
     record = read_json(path / RUN)
@@ -280,7 +303,7 @@ def _check(path: Path, overwrite: bool, resume: bool) -> None:
         entries = [entry.name for entry in path.iterdir() if entry.name != LOCK]
     except OSError as error:
         raise ConfigError(f"cannot look into the output directory {path}: {reason(error)}") from error
-    if not entries:
+    if not entries or is_spent(path):
         return
     if not (overwrite or resume):
         raise ConfigError(
