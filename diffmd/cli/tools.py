@@ -163,7 +163,8 @@ def inspect(
 
     def show(result: CommandResult) -> None:
         if as_csv:
-            return render.csv_lines(*numbers(result.answer["runs"]))
+            render.csv_lines(*numbers(result.answer["runs"]))
+            return
         columns, lines = table(result.answer["runs"])
         if len(lines) == 1:
             render.fields(columns, lines[0])

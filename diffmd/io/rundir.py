@@ -22,8 +22,10 @@ from typing import Any, Literal
 
 from diffmd import __version__
 from diffmd.errors import ConfigError, OutputError
+from diffmd.io.copies import copies_of
 from diffmd.io.files import output_errors, read_json, reason, sha256, write_json, write_text
 from diffmd.io.pictures import MANIFEST, PLOTS, own_pictures
+from diffmd.io.trajectory import count_frames
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
@@ -201,25 +203,22 @@ class RunDirectory:
         """
         before: Mapping[str, str] = self._record.get("inputs", {})
         # All are read before any is written: one may be an old copy whose name another takes.
-        contents = {file: _read_input(file) for file in files}
-        copies: dict[Path, str] = {}
-        digests: dict[str, str] = {}
-        for file, content in contents.items():
-            name = _free_name(file, digests)
-            copies[file], digests[name] = name, sha256(content)
-            if self.resumed and before.get(name, digests[name]) != digests[name]:
+        copies = copies_of(files, INPUTS)
+        for file, copy in copies.items():
+            if self.resumed and before.get(copy.name, copy.digest) != copy.digest:
                 raise ConfigError(f"{file} has changed since the run in {self.path} began, so it cannot be resumed")
-        for file, name in copies.items():
-            target = self.path / name
+        for copy in copies.values():
+            target = self.path / copy.name
             with output_errors(target):
                 target.parent.mkdir(exist_ok=True)
-                if not (target.exists() and sha256(target.read_bytes()) == digests[name]):
-                    target.write_bytes(contents[file])
+                if not (target.exists() and sha256(target.read_bytes()) == copy.digest):
+                    target.write_bytes(copy.content)
+        digests = {copy.name: copy.digest for copy in copies.values()}
         for name in before:
             if name not in digests:
                 _remove(self.path / name)
         self.update({"inputs": digests})
-        return copies
+        return {file: copy.name for file, copy in copies.items()}
 
     def close(self) -> None:
         """Lets other processes write into the directory, which goes where nothing began in it and it is empty."""
@@ -273,11 +272,28 @@ def is_spent(path: Path) -> bool:
 
 def _ended_early(path: Path) -> bool:
     """`is_spent` where nobody else can be writing."""
-    if not _is_record(path / RUN) or read_run(path).get("status") == "finished":
+    if not _is_record(path / RUN):
+        return False
+    record = read_run(path)
+    if record.get("status") == "finished" or any(map(_goes_on, _trajectories(path, record))):
         return False
     # metrics.jsonl is there, and empty, before the first epoch ends.
     left = any((path / name).exists() and (path / name).stat().st_size for name in _RESULTS)
     return not left and not any((path / CHECKPOINTS).glob("*.h5"))
+
+
+def _trajectories(path: Path, record: Mapping[str, Any]) -> Iterator[Path]:
+    """The trajectories of a run, but those that a training makes before its first epoch."""
+    names = {TRAJECTORY, *(name for name in record.get("files", ()) if name.endswith(".h5md"))}
+    first = Path(TRAJECTORY_FIRST).stem
+    return (path / name for name in names if not name.startswith(first))
+
+
+def _goes_on(trajectory: Path) -> bool:
+    """Whether a trajectory has more than the frame that a run starts from."""
+    with contextlib.suppress(OutputError):
+        return trajectory.exists() and count_frames(trajectory) > 1
+    return False
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -371,25 +387,6 @@ def _remove(file: Path) -> None:
         return
     except OSError as error:
         raise ConfigError(f"cannot remove {file}: {reason(error)}") from error
-
-
-def _read_input(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {reason(error)}") from error
-
-
-def _free_name(file: Path, taken: Mapping[str, str]) -> str:
-    return next(name for name in _names(file) if name not in taken)
-
-
-def _names(file: Path) -> Iterator[str]:
-    yield f"{INPUTS}/{file.name}"
-    number = 2
-    while True:
-        yield f"{INPUTS}/{file.stem}-{number}{file.suffix}"
-        number += 1
 
 
 def _versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -16,8 +16,10 @@ from diffmd.commands.reporter import SilentReporter
 from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session, output_folder
 from diffmd.errors import ConfigError, Interrupted, NumericalError, OutputError
+from diffmd.io.h5md import STANDARD, Frames, Topology, TrajectoryWriter
 from diffmd.io.rundir import read_run
 from diffmd.io.training import Epoch, TrainingLog
+from diffmd.units import REDUCED
 
 CONFIG = """\
 seed: 7
@@ -238,6 +240,26 @@ def test_a_run_that_left_a_checkpoint_or_a_result_is_not_replaced(config: Path, 
         count(Request(config, output=Path("run")))
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_run_that_left_frames_beyond_its_start_is_not_replaced(config: Path, frames: int):
+    """Of several systems the first may be whole, and too short for a checkpoint."""
+    top = Topology(np.zeros(2, int), ("A",), np.ones(2), np.zeros(2), np.zeros((0, 2), int), False)
+
+    def run_the_first_system() -> None:
+        x, step = np.zeros((frames, 2, 3)), np.arange(frames)
+        with TrajectoryWriter.create(Path("run/trajectory_one.h5md"), top, REDUCED) as writer:
+            writer.append(Frames(step, step * 0.1, x, x, x, None, dict.fromkeys(STANDARD, np.ones(frames))))
+        raise NumericalError("not finite at step 3")
+
+    with pytest.raises(NumericalError):
+        fail(config, run_the_first_system, ["trajectory_one.h5md", "trajectory_two.h5md"])
+    if frames == 1:
+        count(Request(config, output=Path("run")))
+    else:
+        with pytest.raises(ConfigError, match=r"--resume .* --overwrite"):
+            count(Request(config, output=Path("run")))
+
+
 def test_what_a_run_reads_from_its_own_directory_is_not_replaced(config: Path):
     with pytest.raises(NumericalError):
         fail(config, raising(NumericalError("not finite at step 3")))
@@ -246,9 +268,10 @@ def test_what_a_run_reads_from_its_own_directory_is_not_replaced(config: Path):
         count(Request(config, ("system.positions.path=run/mine.xyz",), output=Path("run")))
 
 
-def fail(config: Path, problem: Callable[[], None]) -> None:
+def fail(config: Path, problem: Callable[[], None], files: Sequence[str] = ()) -> None:
     with Session.open(Request(config, output=Path("run")), SilentReporter(), "simulate") as session:
         session.begin()
+        session.run.update({"files": files})
         (session.folder / "trajectory.h5md").write_text("")
         problem()
 
