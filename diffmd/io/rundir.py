@@ -9,23 +9,20 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import importlib.metadata
 import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from diffmd import __version__
 from diffmd.errors import ConfigError, OutputError
 from diffmd.io.copies import copies_of
 from diffmd.io.files import output_errors, read_json, reason, sha256, write_json, write_text
 from diffmd.io.pictures import MANIFEST, PLOTS, own_pictures
 from diffmd.io.trajectory import count_frames
+from diffmd.io.versions import versions
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
@@ -144,7 +141,7 @@ class RunDirectory:
             "command": command,
             "name": name,
             "status": "running",
-            "versions": {**_versions(), "jax": jax_version},
+            "versions": {**versions(), "jax": jax_version},
             "device": device,
             "precision": precision,
             "seed": seed,
@@ -387,16 +384,6 @@ def _remove(file: Path) -> None:
         return
     except OSError as error:
         raise ConfigError(f"cannot remove {file}: {reason(error)}") from error
-
-
-def _versions() -> dict[str, str]:
-    found = {"diffmd": __version__, "python": platform.python_version(), "platform": sys.platform}
-    for package in ("jaxlib", "numpy", "optax", "h5py"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    return found
 
 
 def _now() -> str:
