@@ -99,6 +99,7 @@ def record(
             dynamics.system.units,
             np.asarray(state.positions).dtype,
             {**STANDARD, **shapes},
+            spacing=every * dt,
         )
     else:
         # As the run began: a capacity that grew since then must not cut the rest of it otherwise.
