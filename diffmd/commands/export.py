@@ -12,8 +12,7 @@ import numpy as np
 
 from diffmd.errors import ConfigError
 from diffmd.io import results, rundir, training
-from diffmd.io.structure_writing import write_structure
-from diffmd.io.structures import Structure
+from diffmd.io.structures import Structure, write_structure
 from diffmd.io.trajectory import Trajectory, read_trajectory
 
 Format = Literal["extxyz", "pdb", "csv"]
@@ -175,7 +174,7 @@ def _structures(trajectory: Trajectory, wanted: range) -> Iterator[Structure]:
         boxes = [None] * len(some) if trajectory.box is None else list(trajectory.box[some])
         for index, x, v, box in zip(some, positions, velocities, boxes, strict=True):
             step = int(trajectory.step[index])
-            yield Structure(x, v, box, species, topology.masses, topology.charges, step)
+            yield Structure(x, v, box, species, (None,) * len(species), topology.masses, topology.charges, step)
 
 
 def _observables(file: Path) -> Columns:

@@ -17,7 +17,7 @@ from diffmd.config.positions import FilePositions, LatticePositions, draw_positi
 from diffmd.config.velocities import draw_velocities
 from diffmd.errors import ConfigError, OutputError
 from diffmd.io.rundir import TRAJECTORY
-from diffmd.io.structures import Structure, read_structure
+from diffmd.io.structures import Structure, TypesFrom, read_structure
 from diffmd.units import Units
 
 SeedOf = Callable[[str], int]
@@ -69,10 +69,11 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
     """
     spec, path = one.system, one.system_path
     run = _of_run(one, folder, units)
-    structure = run
+    structure, choice = run, None
     if isinstance(spec.positions, FilePositions):
         structure = structure_of(folder, spec.positions.path, spec.positions.frame, units, f"{path}.positions")
-    groups = _listed(one) if spec.atoms else _read(structure, path)
+        choice = spec.positions.types
+    groups = _listed(one) if spec.atoms else _read(structure, choice, path)
     count = len(groups.group)
     h, shape = _box(one, structure, count)
     if spec.positions is not None:
@@ -147,12 +148,16 @@ def _listed(one: EffectiveSystem) -> _Groups:
     )
 
 
-def _read(structure: Structure | None, path: str) -> _Groups:
+def _read(structure: Structure | None, choice: TypesFrom | None, path: str) -> _Groups:
     """Groups of a structure: one a type, with a mass and charge for each atom where they differ."""
     if structure is None:
         raise ConfigError("lists no atoms; write groups such as {type: A, count: 50, mass: 10.0}", f"{path}.atoms")
-    names = tuple(dict.fromkeys(structure.types))
-    types = np.asarray([names.index(name) for name in structure.types])
+    try:
+        of_atoms = structure.types(choice)
+    except ConfigError as problem:
+        raise ConfigError(problem.message, f"{path}.positions.types") from problem
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(of_atoms))}
+    names, types = tuple(numbers), np.asarray([numbers[name] for name in of_atoms])
     charges = np.zeros(len(types)) if structure.charges is None else structure.charges
     if structure.masses is None:
         raise ConfigError("the file brings no masses; list the atoms with theirs under `atoms`", f"{path}.atoms")
