@@ -17,7 +17,13 @@ from diffmd.io.rundir import CONFIG, read_config
 from diffmd.spec import INTEGRATORS, POTENTIALS, THERMOSTATS, Family, Spec
 from diffmd.units import REDUCED, SYSTEMS, Units
 
-_SYSTEM: Mapping[str, str] = {"positions": "length", "velocities": "length/time", "box": "length"}
+_SYSTEM: Mapping[str, str] = {
+    "positions": "length",
+    "velocities": "length/time",
+    "box": "length",
+    "masses": "mass",
+    "charges": "charge",
+}
 _ATOM: Mapping[str, str] = {"mass": "mass", "charge": "charge"}
 _DISTANCES = ("nearest_distance", "distance")
 

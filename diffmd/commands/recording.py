@@ -140,6 +140,7 @@ def topology(one: BuiltSystem, values: Mapping[str, Array]) -> Topology:
         np.asarray(system.charges(values)),
         one.bonds,
         one.problem.box_shape != "none",
+        one.names,
     )
 
 

@@ -50,6 +50,7 @@ class BuiltSystem:
         values: its held values.
         equilibration: what runs the steps before the run, and how many; None where there are none.
         bonds: pairs to draw and to write.
+        names: of the atoms, where a structure file has such; None: those of their types.
         recorded: observables that `output` names.
         drawn: number of a replica -> its held values: what the config draws is drawn anew. Number 0 is `values`.
     """
@@ -60,6 +61,7 @@ class BuiltSystem:
     values: Values
     equilibration: tuple[Recorder, int] | None
     bonds: np.ndarray
+    names: tuple[str, ...] | None
     recorded: Mapping[str, Observable]
     drawn: Callable[[int], Values]
 
@@ -156,7 +158,7 @@ class _System:
         units = SYSTEMS[loaded.config.units]
         self.atoms = self._atoms(0)
         none = np.zeros((0, 2), int)
-        bare = System(self.atoms.group, self.atoms.types, self.atoms.type_names, none, units)
+        bare = self.atoms.groups.system(none, units)
         made = {path: self._potential(path, spec, bare) for path, spec in effective.potentials.items()}
         if self.atoms.box_shape != "none":
             check_reach(effective, self.atoms.box_vectors, made)
@@ -218,6 +220,7 @@ class _System:
             self.values,
             self._equilibration(problem),
             bonded_pairs(self.potentials.values()),
+            self.atoms.names,
             recorded,
             self._drawn,
         )
@@ -251,9 +254,9 @@ class _System:
         if self.atoms.box_shape != "none":
             h = self.atoms.box_vectors
             numbers["system.box"] = np.diag(h) if self.atoms.box_shape == "orthorhombic" else h
-        for k, (mass, charge) in enumerate(zip(self.atoms.masses, self.atoms.charges, strict=True)):
-            numbers[f"system.atoms.{k}.mass"] = mass
-            numbers[f"system.atoms.{k}.charge"] = charge
+        groups = self.atoms.groups
+        numbers |= zip(groups.mass_paths, groups.masses, strict=True)
+        numbers |= zip(groups.charge_paths, groups.charges, strict=True)
         for name, potential in self.potentials.items():
             numbers |= {f"potentials.{name}.{key}": value for key, value in potential.parameters.items()}
         spec = self.effective.dynamics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -97,7 +97,7 @@ def draw_rdf(
     name = "_".join(["rdf", *([system] if system else []), *([] if types is None else ["-".join(types)])])
     curves = list(found.values())
     header = ["r", *(("g",) if len(found) == 1 else (f"g_{label}" for label in found))]
-    columns = [curves[-1].r, *(curve.g for curve in curves)]
+    columns: list[Iterable[float | None]] = [curves[-1].r, *(curve.g for curve in curves)]
     for target in targets:
         header.append("target" if len(targets) == 1 else f"target_{target.path}")
         columns.append(_interpolated(target, curves[-1].r))

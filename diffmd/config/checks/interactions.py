@@ -15,6 +15,7 @@ import diffmd.potentials.base as potentials
 from diffmd.box import Box
 from diffmd.config.checks.geometry import known_box
 from diffmd.config.effective import EffectiveSystem
+from diffmd.config.groups import listed_groups
 from diffmd.errors import ConfigError
 from diffmd.system import System
 from diffmd.units import Units
@@ -103,16 +104,7 @@ def _build(spec: Any, context: Any) -> Any:
 
 def listed_atoms(one: EffectiveSystem, units: Units) -> System:
     """The system made of the groups in `atoms`, without exclusions."""
-    groups = one.system.atoms
-    names = tuple(dict.fromkeys(group.type for group in groups))
-    counts = [group.count for group in groups]
-    return System(
-        group=np.repeat(np.arange(len(groups)), counts),
-        types=np.repeat([names.index(group.type) for group in groups], counts),
-        type_names=names,
-        excluded=np.zeros((0, 2), int),
-        units=units,
-    )
+    return listed_groups(one.system.atoms).system(np.zeros((0, 2), int), units)
 
 
 def potential_context(path: str, system: System) -> potentials.BuildContext:

@@ -51,7 +51,8 @@ def parameter_problems(
     starts = {one.name: differentiable(one, parts) for one, parts in zip(systems, made, strict=True)}
     names = {one.name: {key: one.config_path(key) for key in starts[one.name]} for one in systems}
     hidden = {path for parts in made for path in parts.unknown}
-    hidden |= {f"{one.system_path}.atoms" for one in systems if not one.system.atoms}
+    brought = [one.system_path for one in systems if not one.system.atoms]
+    hidden |= {f"{path}.{key}" for path in brought for key in ("masses", "charges")}
     requests = []
     for number, entry in enumerate(config.parameters):
         where = f"parameters.{number}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from diffmd.config.positions import PositionsSpec
-from diffmd.config.sections.common import Edges, Name, Vectors
+from diffmd.config.sections.common import Edges, Name, Positive, Vectors
 from diffmd.config.velocities import VelocitiesSpec
 from diffmd.spec import Spec, quantity
 
@@ -39,7 +39,21 @@ class SystemSpec(Spec):
         unit="length",
     )
     atoms: list[AtomGroupSpec] = quantity(
-        [], doc="Groups of atoms, in order; may be left out where a structure file or a run brings them."
+        [],
+        doc="Groups of atoms, in order; may be left out where a structure file or a run brings them, and is compared "
+        "with the file's types otherwise.",
+    )
+    masses: dict[str, Positive | list[Positive]] = quantity(
+        {},
+        doc="Where a structure file or a run brings the atoms: type -> mass of each of its atoms, or a list with one "
+        "for each; wins over the file's own, or its elements' (in md units). Learnable as system.masses.<type>.",
+        unit="mass",
+    )
+    charges: dict[str, float | list[float]] = quantity(
+        {},
+        doc="Likewise: type -> charge; wins over the file's own, and is 0 where neither says. Learnable as "
+        "system.charges.<type>.",
+        unit="charge",
     )
     positions: PositionsSpec | None = quantity(
         None, doc="Where the atoms start; may be left out only under `start`.", unit="length"
