@@ -33,7 +33,8 @@ def _curve(path: str) -> np.ndarray:
     raise NotRead(path)
 
 
-def _function(*named: str) -> Callable[..., Any]:
+def uncalled_function(*named: Any) -> Callable[..., Any]:
+    """What stands for a user's function where none is imported: calling it raises NotRead."""
     return _never
 
 
@@ -116,7 +117,7 @@ def potential_context(path: str, system: System) -> potentials.BuildContext:
         seed=0,
         folder="",
         read_weights=_weights,
-        load_function=_function,
+        load_function=uncalled_function,
         read_curve=_curve,
     )
 
@@ -129,7 +130,7 @@ def observable_context(path: str, one: EffectiveSystem, system: System) -> obser
         path,
         None,
         lambda file, frame, path: (np.zeros((system.size, 3)), None),
-        _function,
+        uncalled_function,
         tuple(name.rpartition(".")[2] for name in one.potentials),
     )
 

@@ -72,7 +72,7 @@ def parameter_problems(
                 yield ConfigError(f"{entry.path} selects nothing: {place.key} has shape {list(start.shape)}", where)
             elif start is not None:
                 chosen = np.asarray(start if place.index is None else start[place.index])
-                yield from _rule_problems(entry, chosen, where, systems)
+                yield from rule_problems(entry, chosen, where, systems)
             one = next(one for one in systems if one.name == place.system)
             yield from _equilibrated(one, place.key, where)
             if place.key in without_slope(one):
@@ -92,7 +92,7 @@ def parameter_problems(
         yield ConfigError(problem.message, "parameters")
 
 
-def _rule_problems(
+def rule_problems(
     entry: ParameterSpec, start: Float[np.ndarray, "..."], where: str, systems: Sequence[EffectiveSystem]
 ) -> Iterator[ConfigError]:
     """Bounds that contradict each other or the starting value."""
