@@ -22,6 +22,7 @@ ORDER = (
     {"losses"},
     {"parameters"},
     {"objective"},
+    {"diagnosis"},
     {"simulation"},
     {"adjoints"},
     {"training"},

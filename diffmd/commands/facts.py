@@ -18,7 +18,13 @@ from diffmd.paths import split
 from diffmd.spec import INTEGRATORS, POTENTIALS, THERMOSTATS, Family, Spec
 from diffmd.units import REDUCED, SYSTEMS, Units
 
-_SYSTEM: Mapping[str, str] = {"positions": "length", "velocities": "length/time", "box": "length"}
+_SYSTEM: Mapping[str, str] = {
+    "positions": "length",
+    "velocities": "length/time",
+    "box": "length",
+    "masses": "mass",
+    "charges": "charge",
+}
 _ATOM: Mapping[str, str] = {"mass": "mass", "charge": "charge"}
 _DISTANCES = ("nearest_distance", "distance")
 
@@ -70,6 +76,13 @@ class Facts:
             terms += _list(_dict(system).get("loss"))
         wanted = [term["target"] for term in map(_dict, terms) if _is_distance(term)]
         return tuple(dict.fromkeys(float(target) for target in wanted))
+
+    def section(self, *keys: str) -> Any:
+        """What stands in the config under these keys; None where nothing does."""
+        found: Any = self.config
+        for key in keys:
+            found = _dict(found).get(key)
+        return found
 
     def _potentials(self) -> dict[str, Any]:
         own = [_dict(_dict(system).get("potentials")) for system in _dict(self.config.get("systems")).values()]

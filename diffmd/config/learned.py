@@ -12,6 +12,7 @@ from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.config.paths import put
 from diffmd.objective import P
 from diffmd.paths import last, parent, split
+from diffmd.system import System
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +50,14 @@ def with_learned(experiment: Experiment, data: Mapping[str, Any], p: P, weights_
                 weights[name] = {last(k): np.asarray(v) for k, v in bound.items() if _network(one, k) == potential}
             elif key not in ("system.positions", "system.velocities"):
                 changed = put(changed, place, value.tolist())
-        for part in _to_write_out(learnt):
+        for part in _to_write_out(learnt, one.problem.dynamics.system):
             place = one.effective.config_path(f"system.{part}")
             changed = put(changed, place, {"kind": "inline", "values": np.asarray(bound[f"system.{part}"]).tolist()})
     return LearnedConfig(changed, weights)
 
 
-def _to_write_out(learnt: set[str]) -> list[str]:
-    masses = any(split(key)[0] == "system" and last(key) == "mass" for key in learnt)
+def _to_write_out(learnt: set[str], system: System) -> list[str]:
+    masses = any(key in system.mass_paths for key in learnt)
     positions = bool({"system.positions", "system.box"} & learnt)
     velocities = "system.velocities" in learnt or masses
     return [name for name, wanted in (("positions", positions), ("velocities", velocities)) if wanted]

@@ -15,6 +15,7 @@ import diffmd.potentials.base as potentials
 from diffmd.box import Box
 from diffmd.config.checks.geometry import known_box
 from diffmd.config.effective import EffectiveSystem
+from diffmd.config.groups import listed_groups
 from diffmd.errors import ConfigError
 from diffmd.paths import last
 from diffmd.system import System
@@ -33,7 +34,8 @@ def _curve(path: str) -> np.ndarray:
     raise NotRead(path)
 
 
-def _function(*named: str) -> Callable[..., Any]:
+def uncalled_function(*named: Any) -> Callable[..., Any]:
+    """What stands for a user's function where none is imported: calling it raises NotRead."""
     return _never
 
 
@@ -104,16 +106,7 @@ def _build(spec: Any, context: Any) -> Any:
 
 def listed_atoms(one: EffectiveSystem, units: Units) -> System:
     """The system made of the groups in `atoms`, without exclusions."""
-    groups = one.system.atoms
-    names = tuple(dict.fromkeys(group.type for group in groups))
-    counts = [group.count for group in groups]
-    return System(
-        group=np.repeat(np.arange(len(groups)), counts),
-        types=np.repeat([names.index(group.type) for group in groups], counts),
-        type_names=names,
-        excluded=np.zeros((0, 2), int),
-        units=units,
-    )
+    return listed_groups(one.system.atoms).system(np.zeros((0, 2), int), units)
 
 
 def potential_context(path: str, system: System) -> potentials.BuildContext:
@@ -125,7 +118,7 @@ def potential_context(path: str, system: System) -> potentials.BuildContext:
         seed=0,
         folder="",
         read_weights=_weights,
-        load_function=_function,
+        load_function=uncalled_function,
         read_curve=_curve,
     )
 
@@ -138,7 +131,7 @@ def observable_context(path: str, one: EffectiveSystem, system: System) -> obser
         path,
         None,
         lambda file, frame, path: (np.zeros((system.size, 3)), None),
-        _function,
+        uncalled_function,
         tuple(last(name) for name in one.potentials),
     )
 

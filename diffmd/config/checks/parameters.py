@@ -51,7 +51,8 @@ def parameter_problems(
     starts = {one.name: differentiable(one, parts) for one, parts in zip(systems, made, strict=True)}
     names = {one.name: {key: one.config_path(key) for key in starts[one.name]} for one in systems}
     hidden = {path for parts in made for path in parts.unknown}
-    hidden |= {f"{one.system_path}.atoms" for one in systems if not one.system.atoms}
+    brought = [one.system_path for one in systems if not one.system.atoms]
+    hidden |= {f"{path}.{key}" for path in brought for key in ("masses", "charges")}
     requests = []
     for number, entry in enumerate(config.parameters):
         where = f"parameters.{number}"
@@ -71,7 +72,7 @@ def parameter_problems(
                 yield ConfigError(f"{entry.path} selects nothing: {place.key} has shape {list(start.shape)}", where)
             elif start is not None:
                 chosen = np.asarray(start if place.index is None else start[place.index])
-                yield from _rule_problems(entry, chosen, where, systems)
+                yield from rule_problems(entry, chosen, where, systems)
             one = next(one for one in systems if one.name == place.system)
             yield from _equilibrated(one, place.key, where)
             if place.key in without_slope(one):
@@ -91,7 +92,7 @@ def parameter_problems(
         yield ConfigError(problem.message, "parameters")
 
 
-def _rule_problems(
+def rule_problems(
     entry: ParameterSpec, start: Float[np.ndarray, "..."], where: str, systems: Sequence[EffectiveSystem]
 ) -> Iterator[ConfigError]:
     """Bounds that contradict each other or the starting value."""

@@ -86,15 +86,18 @@ def _compare(
     if curve is not None:
         # It was interpolated onto the grid.
         return
-    atoms = sum(group.count for group in one.system.atoms)
     names = tuple(last(name) for name in one.potentials)
-    box = box_of(one)
+    compare_shapes(whole, len(times), sum(group.count for group in one.system.atoms), box_of(one), names)
+
+
+def compare_shapes(term: LossTerm, frames: int, atoms: int, box: Box, potentials: tuple[str, ...]) -> None:
+    """Raises ConfigError where a term's target does not fit what is measured; nothing is computed."""
 
     def loss(positions: Float[Array, "frames atoms 3"]) -> Array:
-        rows: Rows = jax.vmap(lambda x: observable.measure(frame_shaped(x, box, names)))(positions)
-        return evaluate_term(whole, rows)
+        rows: Rows = jax.vmap(lambda x: term.observable.measure(frame_shaped(x, box, potentials)))(positions)
+        return evaluate_term(term, rows)
 
-    jax.eval_shape(loss, jax.ShapeDtypeStruct((len(times), atoms, 3), np.dtype(float)))
+    jax.eval_shape(loss, jax.ShapeDtypeStruct((frames, atoms, 3), jnp.result_type(float)))
 
 
 def frame_shaped(x: Float[Array, "atoms 3"], box: Box, potentials: tuple[str, ...]) -> Frame:

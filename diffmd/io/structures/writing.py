@@ -10,7 +10,7 @@ import numpy as np
 
 from diffmd.errors import OutputError
 from diffmd.io.files import replacing
-from diffmd.io.structures import ANGSTROM, ANGSTROM_PER_FS, Structure
+from diffmd.io.structures.base import ANGSTROM, ANGSTROM_PER_FS, Structure
 from diffmd.units import Units
 
 StructureFormat = Literal["extxyz", "pdb"]
@@ -43,13 +43,13 @@ def _extxyz(frame: Structure, number: int, units: Units) -> Iterator[str]:
         ("charge:R:1", frame.charges, 1.0),
     ):
         if values is not None:
-            columns.append(values.reshape(len(frame.types), -1) / unit)
+            columns.append(values.reshape(len(frame.types()), -1) / unit)
             names.append(name)
-    yield str(len(frame.types))
+    yield str(len(frame.types()))
     lattice = "" if frame.box is None else f'Lattice="{" ".join(map(repr, (frame.box / length).ravel().tolist()))}" '
     periodic = "F F F" if frame.box is None else "T T T"
     yield f'{lattice}Properties={":".join(names)} pbc="{periodic}" step={frame.step}'
-    for name, row in zip(frame.types, np.concatenate(columns, axis=1).tolist(), strict=True):
+    for name, row in zip(frame.types(), np.concatenate(columns, axis=1).tolist(), strict=True):
         yield " ".join([name, *map(repr, row)])
 
 
@@ -68,7 +68,7 @@ def _pdb(frame: Structure, number: int, units: Units) -> Iterator[str]:
         angles = [np.degrees(np.arccos(u @ v / np.linalg.norm(u) / np.linalg.norm(v))) for u, v in pairs]
         yield "CRYST1{:9.3f}{:9.3f}{:9.3f}{:7.2f}{:7.2f}{:7.2f} P 1           1".format(*edges, *angles)
     yield f"MODEL     {(number + 1) % 10000:4d}"
-    for k, (name, row) in enumerate(zip(frame.types, x, strict=True)):
+    for k, (name, row) in enumerate(zip(frame.types(), x, strict=True)):
         # Without a symbol, readers would guess an element from the name.
         symbol = name if name in atomic_numbers else "X"
         yield (

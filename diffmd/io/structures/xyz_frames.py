@@ -35,7 +35,7 @@ class XyzFrame:
     step: int
 
 
-def read_xyz(path: Path, pick: Callable[[int], int]) -> XyzFrame:
+def read_xyz_frame(path: Path, pick: Callable[[int], int]) -> XyzFrame:
     """The frame that `pick` chooses, given how many there are.
 
     Raises:
