@@ -28,6 +28,7 @@ from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss
 from diffmd.config.loading import load
+from diffmd.config.start_files import start_notes
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.losses import END, Frames, LossTerm
 from diffmd.objective import Objective, P, Problem, Ready
@@ -77,6 +78,8 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
     assert request.config is not None
     loaded = load(request.config, request.overrides)
     require_loss(loaded.config)
+    for note in start_notes(loaded.config, loaded.folder):
+        reporter.warning(note)
     with jax.enable_x64(loaded.config.precision == "double"):
         experiment = build(loaded, allow_python=request.allow_python)
         p = starting_parameters(experiment, None)

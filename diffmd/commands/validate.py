@@ -7,7 +7,9 @@ from pathlib import Path
 
 from diffmd.config.checks import warnings
 from diffmd.config.loading import load
+from diffmd.config.start_files import start_notes
 from diffmd.config.writing import write_text
+from diffmd.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +18,7 @@ class ValidateResult:
 
     Attributes:
         text: the resolved config as YAML, runnable as it stands from the config's folder.
-        warnings: what is allowed but spoils gradients.
+        warnings: what was left out or added in reading the structure files, and what is allowed but spoils gradients.
     """
 
     text: str
@@ -31,4 +33,8 @@ def validate(path: Path, overrides: tuple[str, ...] = ()) -> ValidateResult:
     """
     loaded = load(path, overrides)
     spoiling = warnings(loaded.config) if loaded.config.parameters else []
-    return ValidateResult(write_text(loaded.data), tuple(spoiling))
+    try:
+        notes = start_notes(loaded.config, loaded.folder)
+    except ConfigError as problem:
+        raise loaded.source.located([problem]) from problem
+    return ValidateResult(write_text(loaded.data), (*notes, *spoiling))
