@@ -23,6 +23,7 @@ ORDER = (
     {"parameters"},
     {"objective"},
     {"diagnosis"},
+    {"causes"},
     {"simulation"},
     {"adjoints"},
     {"training"},
