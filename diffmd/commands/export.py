@@ -22,6 +22,7 @@ Columns = dict[str, np.ndarray]
 # Frames are read many at a time, for chunks of the file hold many.
 _FRAMES_AT_ONCE = 64
 _ENDINGS: Mapping[str, Format] = {".extxyz": "extxyz", ".xyz": "extxyz", ".pdb": "pdb", ".csv": "csv"}
+_WRITTEN = "extxyz (.extxyz, .xyz), PDB (.pdb) and tables of numbers (.csv)"
 _SLICE = re.compile(r"(-?\d+)?(?::(-?\d+)?(?::(-?\d+)?)?)?")
 
 
@@ -70,8 +71,17 @@ def export(
 
 
 def _format(format: Format | None, destination: Path, table: Table | None) -> Format:
-    """The format asked for by itself, by a table or by the file's name. Raises ConfigError where two differ."""
-    named = None if destination.is_dir() else _ENDINGS.get(destination.suffix.lower())
+    """The format asked for by itself, by a table or by the file's name.
+
+    Raises ConfigError where two differ, or the name alone is to tell and ends in something else.
+    """
+    ending = "" if destination.is_dir() else destination.suffix.lower()
+    named = _ENDINGS.get(ending)
+    if ending and named is None and format is None and table is None:
+        raise ConfigError(
+            f"{destination.name} ends in {destination.suffix}, which diffmd does not write: it writes {_WRITTEN}; name "
+            "one of them, or say with --format what shall be in the file"
+        )
     chosen: Format = format or ("csv" if table else named or "extxyz")
     if table is not None and chosen != "csv":
         raise ConfigError(f"--table {table} is of numbers, which --format {chosen} has no place for; they go into csv")
