@@ -20,8 +20,9 @@ from diffmd.commands.experiment import (
     replicas_in,
     starting_parameters,
 )
-from diffmd.commands.facts import Facts
+from diffmd.commands.facts import facts_of
 from diffmd.commands.quiet import QuietReporter
+from diffmd.commands.readable import value_text
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
@@ -36,49 +37,65 @@ from diffmd.io import checkpoint
 from diffmd.io.results import Scan, write_scan
 from diffmd.io.rundir import CHECKPOINT, EQUILIBRATED
 from diffmd.io.values import plain
-from diffmd.spec import parse_angle
-from diffmd.units import REDUCED
+from diffmd.quantities import QuantityError, read_number
+from diffmd.units import Units
 
 _GRID = re.compile(r"(?P<path>[^=]+)=(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
 _MOST = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
-    """The values of ``--over PATH=START:STOP:NUM``, ends included."""
+class Over:
+    """``--over PATH=START:STOP:NUM`` as it was written."""
 
+    text: str
     path: str
-    values: Float[np.ndarray, "points"]
+    start: str
+    stop: str
+    number: int
 
     @staticmethod
-    def parse(text: str) -> Grid:
-        """Raises ConfigError unless `text` is such a grid."""
+    def parse(text: str) -> Over:
+        """Raises ConfigError unless `text` has that form."""
         match = _GRID.fullmatch(text.strip())
         if not match:
             raise ConfigError(f"--over {text}: write PATH=START:STOP:NUM, such as potentials.lj.sigma=0.4:0.6:21")
         number = int(match["number"])
         if not 1 <= number <= _MOST:
             raise ConfigError(f"--over {text}: the number of points is {number}; take 1 to {_MOST}")
-        start, stop = (_number(match[end], text) for end in ("start", "stop"))
-        return Grid(match["path"].strip(), np.linspace(start, stop, number))
+        return Over(text, match["path"].strip(), match["start"].strip(), match["stop"].strip(), number)
+
+    def grid(self, dimension: str, units: Units) -> Grid:
+        """The grid of a parameter of a dimension. Raises ConfigError for an end that is no such number."""
+        start, stop = (self._end(end, dimension, units) for end in (self.start, self.stop))
+        return Grid(self.path, np.linspace(start, stop, self.number))
+
+    def _end(self, text: str, dimension: str, units: Units) -> float:
+        try:
+            value = read_number(text, dimension, units)
+        except QuantityError as problem:
+            raise ConfigError(f"--over {self.text}: {problem}") from None
+        if not np.isfinite(value):
+            raise ConfigError(f"--over {self.text}: {text!r} is not finite")
+        return value
 
 
-def _number(text: str, whole: str) -> float:
-    try:
-        value = float(parse_angle(text))
-    except ValueError:
-        raise ConfigError(f"--over {whole}: {text!r} is no number") from None
-    if not np.isfinite(value):
-        raise ConfigError(f"--over {whole}: {text!r} is not finite")
-    return value
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The values of a scan, ends included."""
+
+    path: str
+    values: Float[np.ndarray, "points"]
 
 
 def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
     """Loss and gradient at each point of `over`; a point that fails is null, and the scan goes on."""
-    grid = Grid.parse(over)
+    wanted = Over.parse(over)
     with Session.open(request, reporter, "scan", {"over": over}) as session:
         if session.done is not None:
             return session.done
+        facts = facts_of(session.loaded_config)
+        grid = wanted.grid(facts.dimension(wanted.path), facts.units)
         _require(session.config, grid)
         _require_moving(session.config, grid)
         for warning in warnings(session.config):
@@ -106,7 +123,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
                     result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
                     loss, slope = result.loss, result.gradients[path]
                 except NumericalError as failure:
-                    session.reporter.warning(f"{path} = {value:.6g}: {failure}")
+                    session.reporter.warning(f"{path} = {value_text(value, facts.unit(path))}: {failure}")
                 done = Scan(
                     grid.path,
                     np.append(done.value, value),
@@ -120,13 +137,13 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         finally:
             # A scan that was stopped can be drawn as far as it came.
             if len(done.value):
-                write_scan(session.folder, done)
+                write_scan(session.folder, done, facts.unit(path))
         session.reporter.finish()
         failed = int(np.sum(~np.isfinite(done.loss)))
         lines = [f"{len(done.value)} points of {path}, {failed} failed", f"in {session.folder}"]
         if failed == len(done.value):
             raise NumericalError(f"every point of the scan over {path} failed; see {session.folder}/run.log")
-        return session.finish(CommandResult(_answer(done), lines, typed("plot", session.folder)))
+        return session.finish(CommandResult(_answer(done, facts.unit(path)), lines, typed("plot", session.folder)))
 
 
 def _require(config: Config, grid: Grid) -> None:
@@ -145,9 +162,6 @@ def _check_values(grid: Grid, data: Mapping[str, Any], dimensions: int, over: st
     refusal = limit_of(data, grid.path, dimensions).refusal(grid.values)
     if refusal:
         raise ConfigError(f"--over {over}: {grid.path} {refusal}")
-    furthest = float(grid.values[np.argmax(np.abs(grid.values))])
-    if Facts(data, REDUCED).dimension(grid.path) == "angle" and abs(furthest) > 2 * np.pi:
-        raise ConfigError(f"--over {over}: angles are radians; did you mean {furthest:g}deg?")
 
 
 def _scanned(experiment: Experiment, grid: Grid) -> str:
@@ -165,9 +179,9 @@ def _restored(session: Session, grid: Grid, shape: tuple[int, ...]) -> Scan:
     return Scan(grid.path, np.zeros(0), np.zeros(0), np.zeros((0, *shape)))
 
 
-def _answer(done: Scan) -> dict[str, Any]:
+def _answer(done: Scan, unit: str | None) -> dict[str, Any]:
     points = [
         {"value": float(v), "loss": plain(float(loss)), "gradient": plain(g)}
         for v, loss, g in zip(done.value, done.loss, done.gradient, strict=True)
     ]
-    return {"path": done.path, "points": points}
+    return {"path": done.path, **({} if unit is None else {"unit": unit}), "points": points}

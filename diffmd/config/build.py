@@ -14,7 +14,6 @@ import numpy as np
 
 from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
-from diffmd.config.bounds import bounds
 from diffmd.config.checks.geometry import check_reach
 from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem, effective_systems
@@ -119,7 +118,8 @@ def build(
         Request(
             entry.path,
             tuple(entry.tie),
-            *bounds(entry, f"parameters.{number}", effective),
+            entry.lower,
+            entry.upper,
             None if entry.transform == "none" else entry.transform,
             entry.learning_rate,
         )

@@ -4,7 +4,8 @@
 ``/health`` (attributes, and the datasets ``step`` and ``norm``), where ``<path>`` has its dots made groups.
 ``scan.h5``: ``/value``, ``/loss``, ``/gradient``, attribute ``path``; ``scan.csv`` the same. ``weights.h5``: a dataset
 a leaf, such as ``/0/weight``. ``learned.h5``: a training's parameters, ``/best/<path>`` and ``/final/<path>`` (after
-the last update, which no epoch of ``training.h5`` has). Every file is replaced in one step.
+the last update, which no epoch of ``training.h5`` has). Values of parameters that have a unit bear it as the attribute
+``unit``; angles are radians. Every file is replaced in one step.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -51,13 +53,13 @@ class Gradients:
     health: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def write_gradients(path: Path, result: Gradients) -> None:
-    """Writes ``gradients.h5``. Raises OutputError."""
+def write_gradients(path: Path, result: Gradients, units: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Writes ``gradients.h5``; `units` are those of the parameters by path. Raises OutputError."""
     with replacing_h5(path) as file:
         file["loss"] = np.float64(result.loss)
         file["terms"] = np.asarray(result.terms)
         for group in ("parameters", "gradients", "standard_error", "sign_agreement"):
-            write_paths(file, group, getattr(result, group))
+            write_paths(file, group, getattr(result, group), units if group == "parameters" else {})
         health = file.create_group("health")
         for name, value in result.health.items():
             if value is None:
@@ -84,24 +86,35 @@ def read_gradients(path: Path) -> Gradients:
         )
 
 
-def write_learned(path: Path, best: Mapping[str, Number], final: Mapping[str, Number]) -> None:
-    """Writes ``learned.h5``. Raises OutputError."""
+def write_learned(
+    path: Path, best: Mapping[str, Number], final: Mapping[str, Number], units: Mapping[str, str]
+) -> None:
+    """Writes ``learned.h5``; `units` are those of the parameters by path. Raises OutputError."""
     with replacing_h5(path) as file:
-        write_paths(file, "best", best)
-        write_paths(file, "final", final)
+        write_paths(file, "best", best, units)
+        write_paths(file, "final", final, units)
 
 
-def write_paths(file: h5py.File, group: str, values: Mapping[str, Number]) -> None:
-    """Puts path -> array under `group`; each dataset's attribute ``path`` keeps the path as it was."""
+def write_paths(file: h5py.File, group: str, values: Mapping[str, Number], units: Mapping[str, str]) -> None:
+    """Puts path -> array under `group`; each dataset's attributes keep the path as it was, and its unit."""
     file.require_group(group)
     for path, value in values.items():
         file[dataset_name(group, path)] = np.asarray(value)
         file[dataset_name(group, path)].attrs["path"] = path
+        if path in units:
+            file[dataset_name(group, path)].attrs["unit"] = units[path]
 
 
 def read_paths(file: h5py.File, group: str) -> dict[str, np.ndarray]:
     """What `write_paths` put under `group`, in the order of the names."""
     return {path: np.asarray(data[()]) for path, data in path_datasets(file, group).items()}
+
+
+def read_units(path: Path) -> dict[str, str]:
+    """Path -> unit of the parameters in ``gradients.h5`` or ``training.h5`` that have one. Raises OutputError."""
+    with reading_h5(path, "a file of parameters") as file:
+        found = path_datasets(file, "parameters")
+        return {name: str(data.attrs["unit"]) for name, data in found.items() if "unit" in data.attrs}
 
 
 def path_datasets(file: h5py.File, group: str) -> dict[str, h5py.Dataset]:
@@ -134,16 +147,18 @@ class Scan:
     gradient: np.ndarray
 
 
-def write_scan(folder: Path, scan: Scan) -> None:
-    """Writes ``scan.h5`` and ``scan.csv`` into `folder`. Raises OutputError."""
+def write_scan(folder: Path, scan: Scan, unit: str | None = None) -> None:
+    """Writes ``scan.h5`` and ``scan.csv`` into `folder`, the values in `unit`. Raises OutputError."""
     with replacing_h5(folder / SCAN) as file:
         file.attrs["path"] = scan.path
         file["value"], file["loss"], file["gradient"] = scan.value, scan.loss, scan.gradient
+        if unit is not None:
+            file["value"].attrs["unit"] = unit
     inner = scan.gradient.shape[1:]
     labels = [".".join(("gradient", *map(str, index))) for index in itertools.product(*map(range, inner))]
     flat = scan.gradient.reshape(len(scan.value), len(labels))
     rows = [[value, loss, *row] for value, loss, row in zip(scan.value, scan.loss, flat, strict=True)]
-    write_csv(folder / SCAN_CSV, ["value", "loss", *labels], rows)
+    write_csv(folder / SCAN_CSV, ["value" if unit is None else f"value [{unit}]", "loss", *labels], rows)
 
 
 def read_scan(folder: Path) -> Scan:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,15 @@ class TrainingLog:
             raise
 
     @classmethod
-    def create(cls, folder: Path, terms: int, parameters: Mapping[str, Number], *, errors: bool = False) -> TrainingLog:
+    def create(
+        cls,
+        folder: Path,
+        terms: int,
+        parameters: Mapping[str, Number],
+        *,
+        errors: bool = False,
+        units: Mapping[str, str] = MappingProxyType({}),
+    ) -> TrainingLog:
         """An empty record in place of any other.
 
         Args:
@@ -104,6 +112,7 @@ class TrainingLog:
             terms: number of loss terms.
             parameters: path -> value; gradients have the same paths, shapes and types.
             errors: whether there is room for the gradients' standard errors.
+            units: path -> unit of the parameters that have one: angles are radians.
 
         Raises:
             OutputError: the files cannot be made.
@@ -119,6 +128,8 @@ class TrainingLog:
                     array = np.asarray(value)
                     data = add_growing(file, dataset_name(group, path), array.shape, array.dtype)
                     data.attrs["path"] = path
+                    if group == "parameters" and path in units:
+                        data.attrs["unit"] = units[path]
         write_text(folder / METRICS, "")
         return cls(folder)
 
