@@ -111,7 +111,8 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         session.tell_devices(replicas)
         ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, replicas)
         shape = np.shape(start[path])
-        done = _restored(session, grid, shape)
+        unit = facts.unit(path)
+        done = _restored(session, grid, shape, unit)
         session.reporter.start(len(grid.values) - len(done.value), "points", "scan")
         try:
             for value in grid.values[len(done.value) :]:
@@ -123,12 +124,13 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
                     result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
                     loss, slope = result.loss, result.gradients[path]
                 except NumericalError as failure:
-                    session.reporter.warning(f"{path} = {value_text(value, facts.unit(path))}: {failure}")
+                    session.reporter.warning(f"{path} = {value_text(value, unit)}: {failure}")
                 done = Scan(
                     grid.path,
                     np.append(done.value, value),
                     np.append(done.loss, loss),
                     np.concatenate([done.gradient, np.asarray(slope)[None]]),
+                    unit,
                 )
                 arrays = {"value": done.value, "loss": done.loss, "gradient": done.gradient}
                 checkpoint.save(session.folder / CHECKPOINT, arrays)
@@ -137,13 +139,13 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         finally:
             # A scan that was stopped can be drawn as far as it came.
             if len(done.value):
-                write_scan(session.folder, done, facts.unit(path))
+                write_scan(session.folder, done)
         session.reporter.finish()
         failed = int(np.sum(~np.isfinite(done.loss)))
         lines = [f"{len(done.value)} points of {path}, {failed} failed", f"in {session.folder}"]
         if failed == len(done.value):
             raise NumericalError(f"every point of the scan over {path} failed; see {session.folder}/run.log")
-        return session.finish(CommandResult(_answer(done, facts.unit(path)), lines, typed("plot", session.folder)))
+        return session.finish(CommandResult(_answer(done), lines, typed("plot", session.folder)))
 
 
 def _require(config: Config, grid: Grid) -> None:
@@ -171,17 +173,18 @@ def _scanned(experiment: Experiment, grid: Grid) -> str:
     return found[0]
 
 
-def _restored(session: Session, grid: Grid, shape: tuple[int, ...]) -> Scan:
+def _restored(session: Session, grid: Grid, shape: tuple[int, ...], unit: str | None) -> Scan:
     path = session.folder / CHECKPOINT
     if session.resumed and checkpoint.exists(path):
         arrays = checkpoint.load(path).arrays
-        return Scan(grid.path, *(np.asarray(arrays[name]) for name in ("value", "loss", "gradient")))
-    return Scan(grid.path, np.zeros(0), np.zeros(0), np.zeros((0, *shape)))
+        value, loss, slope = (np.asarray(arrays[name]) for name in ("value", "loss", "gradient"))
+        return Scan(grid.path, value, loss, slope, unit)
+    return Scan(grid.path, np.zeros(0), np.zeros(0), np.zeros((0, *shape)), unit)
 
 
-def _answer(done: Scan, unit: str | None) -> dict[str, Any]:
+def _answer(done: Scan) -> dict[str, Any]:
     points = [
         {"value": float(v), "loss": plain(float(loss)), "gradient": plain(g)}
         for v, loss, g in zip(done.value, done.loss, done.gradient, strict=True)
     ]
-    return {"path": done.path, **({} if unit is None else {"unit": unit}), "points": points}
+    return {"path": done.path, **({} if done.unit is None else {"unit": done.unit}), "points": points}

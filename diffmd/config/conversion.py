@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from diffmd.config.known import Known, Place, entries
 from diffmd.config.paths import item, join, split
 from diffmd.errors import ConfigError
-from diffmd.observables.base import MeasuredSpec
+from diffmd.observables.base import dimension_of
 from diffmd.quantities import QuantityError, check_angle, mended_number, physical, read_quantity
 from diffmd.spec import OBSERVABLES
 from diffmd.units import MD, SYSTEMS, Units
@@ -159,10 +159,10 @@ def _of_observable(data: Any, keys: Keys, known: Known) -> tuple[str, float | No
     section = term.get("observable") if isinstance(term, Mapping) else None
     kind = section.get("kind") if isinstance(section, Mapping) else None
     family = OBSERVABLES.members.get(kind) if isinstance(kind, str) else None
-    if family is None or not issubclass(family, MeasuredSpec):
+    if family is None:
         return "1", None
     try:
-        measured = family.model_validate(section).dimension
+        measured = dimension_of(family.model_validate(section))
     except ValidationError:
         # Said of the observable itself.
         return "1", None

@@ -46,10 +46,17 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class _Field:
-    """A field of the schema: its path, whether the data's kinds are those that have it, and the kind that does."""
+    """A field of the schema.
+
+    Attributes:
+        path: its keys.
+        fit: 2 where the data have the section around it, of a kind that has the field; 1 where they have no such
+            section; 0 where theirs is of another kind.
+        kind: the kind that has it; empty where all do.
+    """
 
     path: tuple[str, ...]
-    fits: bool
+    fit: int
     kind: str
 
 
@@ -117,19 +124,20 @@ class Known:
     def elsewhere(self, data: Any, key: str) -> list[str]:
         """Where the fields called `key` stand, those nearest to the top: ``output.observables``.
 
-        Of the kinds that the data choose where one of them has it, else of any, which is then named. User's names stand
-        as NAME, numbers of lists as N, where the data have none.
+        Of those in sections that the data have, else in sections that they lack, else of another kind, which is named.
+        User's names stand as NAME, numbers of lists as N, where the data have none.
         """
-        found: dict[tuple[str, ...], tuple[bool, str]] = {}
+        found: dict[tuple[str, ...], _Field] = {}
         for field in self._fields(self.schema, data, True, (), ()):
-            if field.path[-1] == key and not found.get(field.path, (False, ""))[0]:
-                found[field.path] = field.fits, field.kind
-        fitting = [path for path, (fits, _) in found.items() if fits] or list(found)
-        least = min(map(len, fitting), default=0)
+            if field.path[-1] == key and (field.path not in found or field.fit > found[field.path].fit):
+                found[field.path] = field
+        least = min(map(len, found), default=0)
+        nearest = [field for path, field in found.items() if len(path) == least]
+        best = max((field.fit for field in nearest), default=0)
         return [
-            join(path) + ("" if found[path][0] or not found[path][1] else f" (kind: {found[path][1]})")
-            for path in fitting
-            if len(path) == least
+            join(field.path) + (f" (kind: {field.kind})" if best == 0 and field.kind else "")
+            for field in nearest
+            if field.fit == best
         ]
 
     def _fields(
@@ -146,7 +154,7 @@ class Known:
             yield from self._fields(member, data, fitting, path, above)
         kind = str(node.get("properties", {}).get("kind", {}).get("const", ""))
         for key, field in node.get("properties", {}).items():
-            yield _Field((*path, key), fits, kind)
+            yield _Field((*path, key), fits + (fits and isinstance(data, Mapping)), kind)
             yield from self._fields(field, dict(entries(data)).get(key), fits, (*path, key), above)
         named = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
         for stands, inside in (("NAME", named), ("N", [node.get("items")])):

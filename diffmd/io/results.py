@@ -139,32 +139,40 @@ class Scan:
         value: (points,), in the units of the engine (radians).
         loss: (points,); nan where the run failed.
         gradient: (points, ...); nan where the run failed.
+        unit: of the values; None where they have none.
     """
 
     path: str
     value: np.ndarray
     loss: np.ndarray
     gradient: np.ndarray
+    unit: str | None = None
+
+    @property
+    def heading(self) -> str:
+        """The heading of a column of the values, ``value (rad)``."""
+        return "value" if self.unit is None else f"value ({self.unit})"
 
 
-def write_scan(folder: Path, scan: Scan, unit: str | None = None) -> None:
-    """Writes ``scan.h5`` and ``scan.csv`` into `folder`, the values in `unit`. Raises OutputError."""
+def write_scan(folder: Path, scan: Scan) -> None:
+    """Writes ``scan.h5`` and ``scan.csv`` into `folder`. Raises OutputError."""
     with replacing_h5(folder / SCAN) as file:
         file.attrs["path"] = scan.path
         file["value"], file["loss"], file["gradient"] = scan.value, scan.loss, scan.gradient
-        if unit is not None:
-            file["value"].attrs["unit"] = unit
+        if scan.unit is not None:
+            file["value"].attrs["unit"] = scan.unit
     inner = scan.gradient.shape[1:]
     labels = [".".join(("gradient", *map(str, index))) for index in itertools.product(*map(range, inner))]
     flat = scan.gradient.reshape(len(scan.value), len(labels))
     rows = [[value, loss, *row] for value, loss, row in zip(scan.value, scan.loss, flat, strict=True)]
-    write_csv(folder / SCAN_CSV, ["value" if unit is None else f"value [{unit}]", "loss", *labels], rows)
+    write_csv(folder / SCAN_CSV, [scan.heading, "loss", *labels], rows)
 
 
 def read_scan(folder: Path) -> Scan:
     """Reads ``scan.h5`` of `folder`. Raises OutputError."""
     with reading_h5(folder / SCAN, "a scan") as file:
-        return Scan(_python(file.attrs["path"]), file["value"][()], file["loss"][()], file["gradient"][()])
+        value, loss, gradient = (file[name] for name in ("value", "loss", "gradient"))
+        return Scan(_python(file.attrs["path"]), value[()], loss[()], gradient[()], value.attrs.get("unit"))
 
 
 def write_weights(path: Path, leaves: Mapping[str, Number]) -> None:

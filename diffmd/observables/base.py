@@ -75,6 +75,11 @@ class MeasuredSpec(Spec):
         return self.measured
 
 
+def dimension_of(section: Spec) -> str:
+    """Dimension of the values of an observable's section; ``1`` where they have none, or none that is known."""
+    return section.dimension if isinstance(section, MeasuredSpec) else "1"
+
+
 ReadStructure = tuple[Float[np.ndarray, "atoms 3"], Box | None]
 
 
