@@ -17,11 +17,12 @@ from fractions import Fraction
 from diffmd.units import MD, Units
 
 _NUMBER = r"[-+]?(?:\d{1,99}\.?\d{0,99}|\.\d{1,99})(?:[eE][-+]?\d{1,3})?"
-_WRITTEN = re.compile(rf"\s*({_NUMBER})(?![\d.]|[eE][-+]?\d)\s*(\S.*?)\s*")
+_END = r"(?![\d.,]|[eE][-+]?\d)"
+_WRITTEN = re.compile(rf"\s*({_NUMBER}){_END}\s*(\S.*?)\s*")
 _FOREIGN = re.compile(r"\s*([-+]?\d*)(?:([.,])(\d+))?(?:([eEdD])([-+]?\d+))?(?![\d.,])")
 _TOKEN = re.compile(r"\s*(?:([^\W\d_]+|°|\))(?:(?:\^|\*\*)?([-+]?\d{1,2}(?!\d)))?|([/*·(]|1(?![\d.])))")
 
-TEXT = rf"^\s*{_NUMBER}\s*\S.*$"
+TEXT = rf"^\s*{_NUMBER}{_END}\s*\S.*$"
 """The texts that may be numbers with a unit, for the JSON schema."""
 
 _BASE = ("length", "time", "mass", "temperature", "charge", "angle")
