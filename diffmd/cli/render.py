@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,13 @@ def json_object(answer: Mapping[str, Any], file: IO[str]) -> None:
 
     file.write(json.dumps(plain(answer), ensure_ascii=False, allow_nan=False) + "\n")
     file.flush()
+
+
+def csv_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A comma-separated table on stdout."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
 
 
 def gradcheck_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -87,12 +95,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(made)
 
 
-def fields(names: Sequence[str], values: Sequence[str]) -> None:
-    """A name and its value a line on stdout; empty values are left out."""
+def fields(names: Sequence[str], values: Sequence[str], to_stderr: bool = False) -> None:
+    """A name and its value a line, on stdout or on stderr; empty values are left out."""
     width = max(map(len, names), default=0)
     for name, value in zip(names, values, strict=True):
         if value:
-            out(f"{name:{width}}  {value}")
+            out(f"{name:{width}}  {value}", to_stderr)
 
 
 def _number(value: Any, digits: int) -> str:

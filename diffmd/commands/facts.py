@@ -60,6 +60,13 @@ class Facts:
         wanted = [term["target"] for term in map(_dict, terms) if _is_distance(term)]
         return tuple(dict.fromkeys(float(target) for target in wanted))
 
+    def section(self, *keys: str) -> Any:
+        """What stands in the config under these keys; None where nothing does."""
+        found: Any = self.config
+        for key in keys:
+            found = _dict(found).get(key)
+        return found
+
 
 def facts_of(loaded: LoadedConfig) -> Facts:
     """The facts of a config that was read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,31 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     columns = [(name, [show(row) for row in rows]) for name, show in _COLUMNS.items()]
     shown = [(name, cells) for name, cells in columns if any(cells)]
     return [name for name, _ in shown], [list(line) for line in zip(*(cells for _, cells in shown), strict=True)]
+
+
+def numbers(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+    """The rows for a spreadsheet: a header, and a line a run, with all digits; columns that no run has are left out.
+
+    Mappings and short lists have a column an entry, such as ``parameters.potentials.lj.sigma``; large arrays, which are
+    in files alone, have none.
+    """
+    flat = [dict(_flat(row)) for row in rows]
+    header = list(dict.fromkeys(key for row in flat for key in row))
+    return header, [[row.get(key) for key in header] for row in flat]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        if "shape" not in value:
+            for key, below in value.items():
+                yield from _flat(below, f"{path}.{key}" if path else key)
+    elif path == "problems":
+        yield from ([(path, "; ".join(value))] if value else [])
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from _flat(below, f"{path}.{number}")
+    elif value is not None:
+        yield path, value
 
 
 def _row(directory: Path) -> Row:
@@ -89,7 +114,7 @@ def _training(directory: Path) -> Row:
         "best_epoch": best["epoch"],
         "parameters": best["parameters"],
         "gradients": best["gradients"],
-        "units": results.read_units(directory / training.TRAINING),
+        "units": results.parameter_units(directory / training.TRAINING),
     }
 
 
@@ -100,7 +125,7 @@ def _gradients(directory: Path) -> Row:
         group: {path: refer(value, results.GRADIENTS, dataset_name(group, path)) for path, value in values.items()}
         for group, values in groups.items()
     }
-    return {"loss": plain(found.loss), **shown, "units": results.read_units(directory / results.GRADIENTS)}
+    return {"loss": plain(found.loss), **shown, "units": results.parameter_units(directory / results.GRADIENTS)}
 
 
 def _scan(directory: Path) -> Row:

@@ -37,10 +37,11 @@ from diffmd.io import checkpoint
 from diffmd.io.results import Scan, write_scan
 from diffmd.io.rundir import CHECKPOINT, EQUILIBRATED
 from diffmd.io.values import plain
+from diffmd.paths import assigned, select, sliced, split
 from diffmd.quantities import QuantityError, read_number
 from diffmd.units import Units
 
-_GRID = re.compile(r"(?P<path>[^=]+)=(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
+_GRID = re.compile(r"(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
 _MOST = 1_000_000
 
 
@@ -57,13 +58,18 @@ class Over:
     @staticmethod
     def parse(text: str) -> Over:
         """Raises ConfigError unless `text` has that form."""
-        match = _GRID.fullmatch(text.strip())
+        path, grid = assigned(text.strip()) or ("", "")
+        match = _GRID.fullmatch(grid)
         if not match:
             raise ConfigError(f"--over {text}: write PATH=START:STOP:NUM, such as potentials.lj.sigma=0.4:0.6:21")
+        try:
+            split(path)
+        except ConfigError as problem:
+            raise ConfigError(f"--over {text}: {problem.message}") from None
         number = int(match["number"])
         if not 1 <= number <= _MOST:
             raise ConfigError(f"--over {text}: the number of points is {number}; take 1 to {_MOST}")
-        return Over(text, match["path"].strip(), match["start"].strip(), match["stop"].strip(), number)
+        return Over(text, path, match["start"].strip(), match["stop"].strip(), number)
 
     def grid(self, dimension: str, units: Units) -> Grid:
         """The grid of a parameter of a dimension. Raises ConfigError for an end that is no such number."""
@@ -103,6 +109,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         experiment = build(session.loaded_config, allow_python=request.allow_python, scanned=grid.path)
         start = starting_parameters(experiment, session.learned)
         path = _scanned(experiment, grid)
+        grid = dataclasses.replace(grid, path=path)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
         replicas = replicas_in(session.config.gradient)
         check_replicas(experiment, start, replicas)
@@ -167,8 +174,15 @@ def _check_values(grid: Grid, data: Mapping[str, Any], dimensions: int, over: st
 
 
 def _scanned(experiment: Experiment, grid: Grid) -> str:
-    found = [leaf.path for leaf in experiment.objective.parameters.leaves if leaf.path == grid.path]
-    if not found:
+    """The path of the parameter that is scanned, as reports have it."""
+    stem, brackets = sliced(grid.path)
+    leaves = [leaf.path for leaf in experiment.objective.parameters.leaves]
+    found = [path for path in leaves if path == f"{stem}[{brackets}]"]
+    if brackets is None:
+        found = [
+            path for path in select(stem, leaves) if len(split(path)) == len(split(stem)) and sliced(path)[1] is None
+        ]
+    if len(found) != 1:
         raise ConfigError(f"--over {grid.path} names no single value; scan one of its leaves")
     return found[0]
 

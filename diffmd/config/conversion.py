@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from diffmd.config.known import Known, Place, entries
-from diffmd.config.paths import item, join, split
+from diffmd.config.paths import item
 from diffmd.errors import ConfigError
 from diffmd.observables.base import dimension_of
+from diffmd.paths import Glob, join, split
 from diffmd.quantities import QuantityError, check_angle, mended_number, physical, read_quantity
 from diffmd.spec import OBSERVABLES
 from diffmd.units import MD, SYSTEMS, Units
@@ -66,7 +67,8 @@ def _dimensions(place: Place, data: Any, keys: Sequence[str], known: Known) -> I
     below = entries(data)
     if keys:
         exact = [(key, value) for key, value in below if key == keys[0]]
-        below = exact or [(key, value) for key, value in below if fnmatch.fnmatchcase(key, keys[0])]
+        globbed = below if isinstance(keys[0], Glob) else []
+        below = exact or [(key, value) for key, value in globbed if fnmatch.fnmatchcase(key, keys[0])]
         if not below and known.below(place, keys[0], None).nodes:
             below = [(keys[0], None)]
     if not below and (physical(place.unit) or not keys):

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from diffmd.config.paths import item, join
+from diffmd.config.paths import item
+from diffmd.paths import join
 
 Node = dict[str, Any]
 """A part of a JSON schema."""

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from diffmd.config.known import Known
-from diffmd.config.paths import split
 from diffmd.config.schema import Config
+from diffmd.paths import split
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from diffmd.config.known import Known
-from diffmd.config.paths import did_you_mean, item, join, nearest
+from diffmd.config.paths import did_you_mean, item, nearest
 from diffmd.config.yaml_reader import describe
 from diffmd.errors import ConfigError
+from diffmd.paths import join
 from diffmd.spec import NAME
 
 _MOST_PLACES = 3
