@@ -94,12 +94,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(made)
 
 
-def fields(names: Sequence[str], values: Sequence[str]) -> None:
-    """A name and its value a line on stdout; empty values are left out."""
+def fields(names: Sequence[str], values: Sequence[str], to_stderr: bool = False) -> None:
+    """A name and its value a line, on stdout or on stderr; empty values are left out."""
     width = max(map(len, names), default=0)
     for name, value in zip(names, values, strict=True):
         if value:
-            out(f"{name:{width}}  {value}")
+            out(f"{name:{width}}  {value}", to_stderr)
 
 
 def _number(value: Any, digits: int) -> str:

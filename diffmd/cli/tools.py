@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -220,18 +222,39 @@ def validate(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Check a config and print it with every default filled in."""
+    """Check a config as runs do; print it with every default filled in, and what a run starts from."""
 
     def work() -> CommandResult:
+        from diffmd.cli.runtime import prepare
+
+        # The forces at the start are computed, which is done before a GPU is awake.
+        prepare("cpu")
+        from diffmd.commands.setup_rows import setup_rows
         from diffmd.commands.validate import validate
 
         result = validate(config, tuple(overrides or ()))
-        for warning in result.warnings:
+        answer = {
+            "valid": True,
+            "warnings": list(result.warnings),
+            "config": result.text,
+            "unchecked": list(result.unchecked),
+            "systems": {one.name: dataclasses.asdict(one) for one in result.systems},
+        }
+        for warning in [*result.unchecked, *result.warnings]:
             say_warning(warning)
-        answer = {"valid": True, "warnings": list(result.warnings), "config": result.text}
+        tables.update({one.name: setup_rows(one) for one in result.systems})
         return CommandResult(answer, [result.text.rstrip("\n")], _simulating(config, overrides or ()))
 
-    run_tool(work, Talk(quiet, as_json, debug), next_to_stderr=True)
+    def show(result: CommandResult) -> None:
+        # The config alone goes to stdout, so that it can be piped into a file and run.
+        render.out(result.summary[0])
+        sys.stdout.flush()
+        for name, rows in tables.items():
+            render.out(f"\n{name if len(tables) > 1 else 'The run starts with'}:", to_stderr=True)
+            render.fields([name for name, _ in rows], [value for _, value in rows], to_stderr=True)
+
+    tables: dict[str, list[tuple[str, str]]] = {}
+    run_tool(work, Talk(quiet, as_json, debug), show, next_to_stderr=True)
 
 
 def _simulating(config: Path, overrides: Sequence[str]) -> str:

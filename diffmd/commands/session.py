@@ -22,7 +22,7 @@ from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.resuming import check_config, check_options
 from diffmd.config.files import input_files
 from diffmd.config.fingerprint import fingerprinted
-from diffmd.config.loading import LoadedConfig, load
+from diffmd.config.loading import LoadedConfig, load, located
 from diffmd.config.schema import Config
 from diffmd.config.start_files import start_notes
 from diffmd.config.writing import with_files, write_text
@@ -159,7 +159,7 @@ class Session:
         precision = "double" if loaded is None else loaded.config.precision
         folder = output_folder(request, command, loaded)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_located(loaded))
+            stack.enter_context(located(loaded))
             stack.enter_context(told(folder))
             device = choose_device(request.device)
             stack.enter_context(jax.default_device(device))
@@ -206,17 +206,6 @@ def output_folder(request: Request, command: str, loaded: LoadedConfig | None) -
         return OUTPUTS / name / command
     seed = 0 if loaded is None else loaded.config.seed
     return Path(str(request.output).replace("{name}", name).replace("{seed}", str(seed))).expanduser()
-
-
-@contextlib.contextmanager
-def _located(loaded: LoadedConfig | None) -> Iterator[None]:
-    """Gives errors that know a path in the config their file and line."""
-    try:
-        yield
-    except ConfigError as problem:
-        if loaded is None or problem.path is None:
-            raise
-        raise loaded.source.located([problem]) from problem
 
 
 def _check_sources(request: Request, loaded: LoadedConfig | None, folder: Path) -> None:
@@ -269,7 +258,7 @@ def _answer_of(run: RunDirectory) -> CommandResult | None:
 def _recorded_end(session: Session) -> Iterator[None]:
     """Writes into run.json and run.log how the block ended."""
     try:
-        with _located(session.loaded), told(session.folder):
+        with located(session.loaded), told(session.folder):
             yield
     except BaseException as problem:
         if session.run.begun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
 from diffmd.config.bounds import bounds
 from diffmd.config.checks.geometry import check_reach
+from diffmd.config.checks.parameters import rule_problems
+from diffmd.config.checks.targets import compare_shapes
 from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.exclusions import bonded_pairs, excluded_pairs
 from diffmd.config.loading import LoadedConfig
+from diffmd.config.schema import Config
 from diffmd.config.sections.loss import LossTermSpec
 from diffmd.config.terms import loss_term, reader_of
 from diffmd.config.user_code import load_function
@@ -28,17 +31,20 @@ from diffmd.dynamics.march import ListControl, first_block
 from diffmd.errors import ConfigError
 from diffmd.forcefield import ForceField
 from diffmd.io.results import read_weights
-from diffmd.losses import LossTerm
+from diffmd.losses import LossTerm, frame_steps
 from diffmd.neighbors import plan as plan_neighbors
 from diffmd.objective import Objective, Problem
 from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
 from diffmd.parameters import Parameters, Request
+from diffmd.paths import last
 from diffmd.potentials.base import BuildContext, Potential
 from diffmd.simulation import Recorder
 from diffmd.system import System, Values
 from diffmd.units import SYSTEMS
 
 EQUILIBRATION = "dynamics.equilibration"
+Functions = Callable[[str, Path, str, bool], Callable[..., Any]]
+"""(reference, folder, path in the config, whether importing is allowed) -> the user's function."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,7 +103,12 @@ class Experiment:
 
 
 def build(
-    loaded: LoadedConfig, *, allow_python: bool = True, scanned: str | None = None, loss: bool = True
+    loaded: LoadedConfig,
+    *,
+    allow_python: bool = True,
+    scanned: str | None = None,
+    loss: bool = True,
+    functions: Functions = load_function,
 ) -> Experiment:
     """Builds the experiment of a config.
 
@@ -105,13 +116,14 @@ def build(
         allow_python: whether functions in the user's files may be imported.
         scanned: a path that joins `parameters`.
         loss: whether its loss is going to be measured; without, the objective has no terms.
+        functions: how the user's functions are found; a check puts `uncalled_function` in their place.
 
     Raises:
         ConfigError: for whatever only the atoms, files and functions themselves can tell.
     """
     config = loaded.config
     effective = effective_systems(config)
-    parts = [_System(loaded, one, allow_python) for one in effective]
+    parts = [_System(loaded, one, allow_python, functions) for one in effective]
     # What equilibration uses is not differentiated, so it is nothing to learn.
     names = {
         p.effective.name: {key: p.effective.config_path(key) for key in p.values if not key.startswith(EQUILIBRATION)}
@@ -133,6 +145,7 @@ def build(
         parameters.check(shapes)
     except ConfigError as problem:
         raise ConfigError(problem.message, "parameters") from problem
+    _check_starts(config, parameters, requests, parts)
     if scanned is not None:
         try:
             Parameters(()).joined(scanned, names).check(shapes)
@@ -144,6 +157,22 @@ def build(
     return Experiment(loaded, systems, objective, jax.random.key(config.seed))
 
 
+def _check_starts(
+    config: Config, parameters: Parameters, requests: Sequence[Request], parts: Sequence[_System]
+) -> None:
+    """Raises ConfigError where a starting value that no check knew, since the atoms come from a file, breaks its
+    rules."""
+    values = {part.effective.name: part.values for part in parts}
+    effective = [part.effective for part in parts]
+    for leaf in parameters.leaves:
+        number = next(k for k, request in enumerate(requests) if request is leaf.request)
+        for place in leaf.places:
+            start = np.asarray(values[place.system][place.key])
+            chosen = np.asarray(start if place.index is None else start[place.index])
+            for problem in rule_problems(config.parameters[number], chosen, f"parameters.{number}", effective):
+                raise problem
+
+
 def seed_of(seed: int, path: str) -> int:
     """A seed for the random numbers of one path: different paths draw different numbers."""
     return int(np.random.SeedSequence([seed, zlib.crc32(path.encode())]).generate_state(1, np.uint64)[0])
@@ -152,9 +181,11 @@ def seed_of(seed: int, path: str) -> int:
 class _System:
     """Builds one system, in the order in which its parts need each other."""
 
-    def __init__(self, loaded: LoadedConfig, effective: EffectiveSystem, allow_python: bool) -> None:
+    def __init__(
+        self, loaded: LoadedConfig, effective: EffectiveSystem, allow_python: bool, functions: Functions
+    ) -> None:
         self.loaded, self.effective = loaded, effective
-        self._allow_python = allow_python
+        self._allow_python, self._functions = allow_python, functions
         units = SYSTEMS[loaded.config.units]
         self.atoms = self._atoms(0)
         none = np.zeros((0, 2), int)
@@ -162,7 +193,7 @@ class _System:
         made = {path: self._potential(path, spec, bare) for path, spec in effective.potentials.items()}
         if self.atoms.box_shape != "none":
             check_reach(effective, self.atoms.box_vectors, made)
-        self.potentials = {path.rpartition(".")[2]: potential for path, potential in made.items()}
+        self.potentials = {last(path): potential for path, potential in made.items()}
         self.bonds = bonded_pairs(self.potentials.values())
         self.atoms = self.atoms.whole(self.bonds)
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
@@ -229,7 +260,7 @@ class _System:
 
     def _potential(self, path: str, spec: Any, system: System) -> Potential:
         context = BuildContext(
-            name=path.rpartition(".")[2],
+            name=last(path),
             type_names=system.type_names,
             types=system.types,
             seed=seed_of(self.loaded.config.seed, path),
@@ -245,7 +276,7 @@ class _System:
         return self.loaded.folder / Path(path).expanduser()
 
     def _function(self, reference: str, path: str) -> Callable[..., Any]:
-        return load_function(reference, self.loaded.folder, path, self._allow_python)
+        return self._functions(reference, self.loaded.folder, path, self._allow_python)
 
     def _values(self) -> dict[str, jax.Array]:
         """Every differentiable number, in the precision in force."""
@@ -299,7 +330,7 @@ class _System:
         name = f"{self.effective.loss_path}.{number}"
         context = self._context(box, f"{name}.observable")
         dynamics = self.effective.dynamics
-        return loss_term(
+        made = loss_term(
             spec,
             _built(spec.observable, context) if shared is None else shared,
             name=name,
@@ -309,6 +340,11 @@ class _System:
             steps=dynamics.steps,
             dt=float(_built(dynamics.integrator).parameters["dt"]),
         )
+        if isinstance(spec.target, list) and not self.effective.system.atoms:
+            # No check could tell, since the atoms come from a file.
+            frames = len(frame_steps(made, dynamics.steps))
+            compare_shapes(made, frames, self.system.size, box, tuple(self.potentials))
+        return made
 
 
 def _built(spec: Any, *context: Any) -> Any:

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from diffmd.config.effective import EffectiveSystem
-from diffmd.config.paths import join
 from diffmd.config.positions import FilePositions
 from diffmd.config.sections.system import AtomGroupSpec
 from diffmd.errors import ConfigError
 from diffmd.io.structures import Structure
+from diffmd.paths import child, join
 from diffmd.system import System
 from diffmd.units import Units
 
@@ -143,14 +143,14 @@ def _by_type(
     """The number of each type, or of each of its atoms where they differ: as given, else the file's, else None."""
     for name in given:
         if name not in names:
-            raise ConfigError(f"there are no atoms of type {name} (types: {', '.join(names)})", f"{path}.{name}")
+            raise ConfigError(f"there are no atoms of type {name} (types: {', '.join(names)})", child(path, name))
     found: list[Numbers | None] = []
     for k, name in enumerate(names):
         count = int(np.sum(types == k))
         if name in given:
             value = np.asarray(given[name], float)
             if value.ndim and len(value) != count:
-                raise ConfigError(f"has {len(value)} numbers for {count} atoms of type {name}", f"{path}.{name}")
+                raise ConfigError(f"has {len(value)} numbers for {count} atoms of type {name}", child(path, name))
             found.append(value)
         elif of_file is not None:
             own = of_file[types == k]

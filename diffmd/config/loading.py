@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ class LoadedConfig:
     data: dict[str, Any]
     source: Source
     folder: Path
+
+
+@contextlib.contextmanager
+def located(loaded: LoadedConfig | None) -> Iterator[None]:
+    """Gives errors that know a path in the config their file and line."""
+    try:
+        yield
+    except ConfigError as problem:
+        if loaded is None or problem.path is None:
+            raise
+        raise loaded.source.located([problem]) from problem
 
 
 def load(path: Path | str, overrides: Sequence[str] = (), *, loss: bool = True) -> LoadedConfig:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from diffmd.errors import ConfigError
 from diffmd.io.trajectory import Trajectory
+from diffmd.paths import group_name
 from diffmd.plots.distances import Distribution, radial_distribution, widths
 from diffmd.plots.picture import Picture
 from diffmd.plots.style import BLUE, GREY, ORANGE, axis_label, mark_lines, panels, styled
@@ -94,7 +95,7 @@ def draw_rdf(
         axes.set_title(title)
         if len(found) > 1 or marks or targets:
             axes.legend(loc="upper right")
-    name = "_".join(["rdf", *([system] if system else []), *([] if types is None else ["-".join(types)])])
+    name = "_".join(["rdf", *([system] if system else []), *([] if types is None else [group_name("-".join(types))])])
     curves = list(found.values())
     header = ["r", *(("g",) if len(found) == 1 else (f"g_{label}" for label in found))]
     columns: list[Iterable[float | None]] = [curves[-1].r, *(curve.g for curve in curves)]

@@ -17,6 +17,7 @@ from diffmd.config.checks.geometry import known_box
 from diffmd.config.effective import EffectiveSystem
 from diffmd.config.groups import listed_groups
 from diffmd.errors import ConfigError
+from diffmd.paths import last
 from diffmd.system import System
 from diffmd.units import Units
 
@@ -33,7 +34,8 @@ def _curve(path: str) -> np.ndarray:
     raise NotRead(path)
 
 
-def _function(*named: str) -> Callable[..., Any]:
+def uncalled_function(*named: Any) -> Callable[..., Any]:
+    """What stands for a user's function where none is imported: calling it raises NotRead."""
     return _never
 
 
@@ -110,13 +112,13 @@ def listed_atoms(one: EffectiveSystem, units: Units) -> System:
 def potential_context(path: str, system: System) -> potentials.BuildContext:
     """A context in which nothing is read or imported."""
     return potentials.BuildContext(
-        name=path.rpartition(".")[2],
+        name=last(path),
         type_names=system.type_names,
         types=system.types,
         seed=0,
         folder="",
         read_weights=_weights,
-        load_function=_function,
+        load_function=uncalled_function,
         read_curve=_curve,
     )
 
@@ -129,14 +131,14 @@ def observable_context(path: str, one: EffectiveSystem, system: System) -> obser
         path,
         None,
         lambda file, frame, path: (np.zeros((system.size, 3)), None),
-        _function,
-        tuple(name.rpartition(".")[2] for name in one.potentials),
+        uncalled_function,
+        tuple(last(name) for name in one.potentials),
     )
 
 
 def _under(path: str, problem: ConfigError) -> ConfigError:
     """The problem at its place in the config: a potential of a named system knows only its own name."""
-    known = f"potentials.{path.rpartition('.')[2]}"
+    known = f"potentials.{last(path)}"
     below = (problem.path or known).removeprefix(known)
     return ConfigError(problem.message, f"{path}{below}")
 

@@ -12,11 +12,11 @@ from diffmd.config.bounds import bounds
 from diffmd.config.checks.dynamics import without_slope
 from diffmd.config.checks.interactions import Interactions
 from diffmd.config.effective import EffectiveSystem
-from diffmd.config.paths import matches, split
 from diffmd.config.schema import Config
 from diffmd.config.sections.parameters import ParameterSpec
 from diffmd.errors import ConfigError
 from diffmd.parameters import Parameters, Request
+from diffmd.paths import join, last, matches, split
 from diffmd.training.rules import Rule, Rules
 
 Start = Float[np.ndarray, "..."] | None
@@ -35,7 +35,7 @@ def differentiable(one: EffectiveSystem, interactions: Interactions) -> dict[str
     if one.system.box is not None:
         found["system.box"] = np.asarray(one.system.box) if isinstance(one.system.box, list) else None
     for path, potential in interactions.potentials.items():
-        name = path.rpartition(".")[2]
+        name = last(path)
         found |= {f"potentials.{name}.{key}": value for key, value in potential.parameters.items()}
     movers: list[tuple[str, Any]] = [("integrator", one.dynamics.integrator), ("thermostat", one.dynamics.thermostat)]
     for part, spec in movers:
@@ -72,7 +72,7 @@ def parameter_problems(
                 yield ConfigError(f"{entry.path} selects nothing: {place.key} has shape {list(start.shape)}", where)
             elif start is not None:
                 chosen = np.asarray(start if place.index is None else start[place.index])
-                yield from _rule_problems(entry, chosen, where, systems)
+                yield from rule_problems(entry, chosen, where, systems)
             one = next(one for one in systems if one.name == place.system)
             yield from _equilibrated(one, place.key, where)
             if place.key in without_slope(one):
@@ -92,7 +92,7 @@ def parameter_problems(
         yield ConfigError(problem.message, "parameters")
 
 
-def _rule_problems(
+def rule_problems(
     entry: ParameterSpec, start: Float[np.ndarray, "..."], where: str, systems: Sequence[EffectiveSystem]
 ) -> Iterator[ConfigError]:
     """Bounds that contradict each other or the starting value."""
@@ -126,8 +126,7 @@ def _may_lie_in(pattern: str, part: str) -> bool:
         keys = split(pattern)
     except ConfigError:
         return False
-    depth = part.count(".") + 1
-    return matches(".".join(keys[:depth]), part)
+    return matches(join(keys[: len(split(part))]), part)
 
 
 def _selects(shape: tuple[int, ...], index: tuple[int | slice, ...]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from diffmd.config.positions import PositionsSpec
-from diffmd.config.sections.common import Edges, Name, Positive, Vectors
+from diffmd.config.sections.common import Edges, Positive, TypeName, Vectors
 from diffmd.config.velocities import VelocitiesSpec
 from diffmd.spec import Spec, quantity
 
@@ -13,7 +13,10 @@ from diffmd.spec import Spec, quantity
 class AtomGroupSpec(Spec):
     """`count` consecutive atoms of one type, mass and charge."""
 
-    type: Name = quantity(doc="The type's name, by which potentials and observables know these atoms.")
+    type: TypeName = quantity(
+        doc="a name without spaces, by which potentials and observables know these atoms; in a path one that is no "
+        'plain name stands in quotes: potentials.lj.sigma["C.2"]'
+    )
     count: int = quantity(doc="How many atoms.", gt=0, le=100_000_000)
     mass: float = quantity(doc="Mass of each atom; learnable as system.atoms.<n>.mass.", unit="mass", gt=0)
     charge: float = quantity(0.0, doc="Charge of each atom; learnable as system.atoms.<n>.charge.", unit="charge")
