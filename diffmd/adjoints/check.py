@@ -95,7 +95,7 @@ def check(
         relative: relative tolerance; None: the precision's.
         balance: whether the terms of the loss are first given weights with which none is lost in another's.
     """
-    names, tangents = directions(p)
+    names, leaves, tangents = directions(p)
     if not names:
         return []
     if balance:
@@ -123,8 +123,7 @@ def check(
     crossing: str | None = None
     for method, values in derivatives.items():
         for k, name in enumerate(names):
-            leaf = _leaf(name)
-            largest = max(abs(v) for n, v in zip(names, values, strict=True) if _leaf(n) == leaf)
+            largest = max(abs(v) for leaf, v in zip(leaves, values, strict=True) if leaf == leaves[k])
             verdict, reason, suggestion = _judge(float(values[k]), differences[k], largest, tolerance)
             if verdict in ("disagrees", "unresolved"):
                 crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
@@ -138,8 +137,8 @@ def check(
     return rows
 
 
-def directions(p: P) -> tuple[list[str], dict[str, Array]]:
-    """Names and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
+def directions(p: P) -> tuple[list[str], list[str], dict[str, Array]]:
+    """Names, paths and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
     names: list[str] = []
     chosen: list[tuple[str, np.ndarray]] = []
     for path, value in p.items():
@@ -161,11 +160,7 @@ def directions(p: P) -> tuple[list[str], dict[str, Array]]:
         for path, value in p.items()
         if chosen
     }
-    return names, tangents
-
-
-def _leaf(name: str) -> str:
-    return name.partition(" (")[0].partition("[")[0]
+    return names, [path for path, _ in chosen], tangents
 
 
 def _dot(gradients: Mapping[str, np.ndarray], tangents: Mapping[str, Array], k: int) -> float:

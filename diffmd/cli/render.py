@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,13 @@ def json_object(answer: Mapping[str, Any], file: IO[str]) -> None:
 
     file.write(json.dumps(plain(answer), ensure_ascii=False, allow_nan=False) + "\n")
     file.flush()
+
+
+def csv_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A comma-separated table on stdout."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
 
 
 def gradcheck_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -145,27 +145,35 @@ def export(
 
 def inspect(
     runs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Directories of runs.", show_default=False)],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", metavar="", help="Comma-separated lines on stdout, one a run, with all digits.")
+    ] = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
     """Show what runs did, found and cost; several: one table."""
-    from diffmd.commands.inspect import inspect, table
+    from diffmd.commands.inspect import inspect, numbers, table
 
     def work() -> CommandResult:
+        if as_csv and as_json:
+            raise ConfigError("--csv and --json both want stdout; give one of them")
         rows = inspect(runs)
         drawn = (row["directory"] for row in rows if row["status"] == "finished" and row["command"] in _WITH_PICTURES)
         folder = next(drawn, None)
         return CommandResult({"runs": rows}, [], "" if folder is None else typed("plot", folder))
 
     def show(result: CommandResult) -> None:
+        if as_csv:
+            render.csv_lines(*numbers(result.answer["runs"]))
+            return
         columns, lines = table(result.answer["runs"])
         if len(lines) == 1:
             render.fields(columns, lines[0])
         else:
             render.table(columns, lines)
 
-    run_tool(work, Talk(quiet, as_json, debug), show)
+    run_tool(work, Talk(quiet, as_json, debug), show, next_to_stderr=as_csv)
 
 
 def init(

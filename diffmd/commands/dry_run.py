@@ -18,6 +18,7 @@ from diffmd.config.build import build
 from diffmd.config.checks.check import require_loss
 from diffmd.config.loading import load, located
 from diffmd.config.schema import Config
+from diffmd.config.start_files import start_notes
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.objective import Objective
 from diffmd.spec import METHODS
@@ -39,6 +40,8 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
     loaded = load(request.config, request.overrides)
     require_loss(loaded.config)
     with located(loaded), jax.enable_x64(loaded.config.precision == "double"):
+        for note in start_notes(loaded.config, loaded.folder):
+            reporter.warning(note)
         configured = str(vars(method_spec(loaded.config, method))["method"])
         experiment = build(loaded, allow_python=request.allow_python)
         p = starting_parameters(experiment, None)

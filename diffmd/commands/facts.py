@@ -14,10 +14,17 @@ import diffmd.dynamics
 import diffmd.potentials  # noqa: F401 - both register their kinds
 from diffmd.config.yaml_reader import read_text
 from diffmd.io.rundir import CONFIG, read_config
+from diffmd.paths import split
 from diffmd.spec import INTEGRATORS, POTENTIALS, THERMOSTATS, Family, Spec
 from diffmd.units import REDUCED, SYSTEMS, Units
 
-_SYSTEM: Mapping[str, str] = {"positions": "length", "velocities": "length/time", "box": "length"}
+_SYSTEM: Mapping[str, str] = {
+    "positions": "length",
+    "velocities": "length/time",
+    "box": "length",
+    "masses": "mass",
+    "charges": "charge",
+}
 _ATOM: Mapping[str, str] = {"mass": "mass", "charge": "charge"}
 _DISTANCES = ("nearest_distance", "distance")
 
@@ -36,10 +43,7 @@ class Facts:
 
     def dimension(self, path: str) -> str:
         """The dimension of the parameter at `path`, such as ``energy/length^2``; ``1`` where it has none."""
-        parts = path.split(".")
-        if parts[0] == "systems":
-            parts = parts[2:]
-        match parts:
+        match self._own(path):
             case ["potentials", name, key, *_]:
                 return _field(POTENTIALS, self._potentials().get(name), key)
             case ["dynamics", "integrator", key, *_]:
@@ -49,8 +53,14 @@ class Facts:
             case ["system", "atoms", _, key]:
                 return _ATOM.get(key, "1")
             case ["system", *rest] if rest:
-                return _SYSTEM.get(rest[0].partition("[")[0], "1")
+                return _SYSTEM.get(rest[0], "1")
         return "1"
+
+    @staticmethod
+    def _own(path: str) -> tuple[str, ...]:
+        """The keys of a path within its system."""
+        keys = split(path)
+        return keys[2:] if keys[0] == "systems" else keys
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -67,6 +77,13 @@ class Facts:
         wanted = [term["target"] for term in map(_dict, terms) if _is_distance(term)]
         return tuple(dict.fromkeys(float(target) for target in wanted))
 
+    def section(self, *keys: str) -> Any:
+        """What stands in the config under these keys; None where nothing does."""
+        found: Any = self.config
+        for key in keys:
+            found = _dict(found).get(key)
+        return found
+
     def _potentials(self) -> dict[str, Any]:
         own = [_dict(_dict(system).get("potentials")) for system in _dict(self.config.get("systems")).values()]
         return {
@@ -74,7 +91,7 @@ class Facts:
         }
 
     def _dynamics(self, section: str, path: str) -> Any:
-        name = path.split(".")[1] if path.startswith("systems.") else ""
+        name = keys[1] if (keys := split(path))[0] == "systems" else ""
         own = _dict(_dict(_dict(self.config.get("systems")).get(name)).get("dynamics"))
         return {**_dict(self.config.get("dynamics")), **own}.get(section)
 

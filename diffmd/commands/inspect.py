@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,31 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     columns = [(name, [show(row.get(key)) for row in rows]) for name, (key, show) in _COLUMNS.items()]
     shown = [(name, cells) for name, cells in columns if any(cells)]
     return [name for name, _ in shown], [list(line) for line in zip(*(cells for _, cells in shown), strict=True)]
+
+
+def numbers(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+    """The rows for a spreadsheet: a header, and a line a run, with all digits; columns that no run has are left out.
+
+    Mappings and short lists have a column an entry, such as ``parameters.potentials.lj.sigma``; large arrays, which are
+    in files alone, have none.
+    """
+    flat = [dict(_flat(row)) for row in rows]
+    header = list(dict.fromkeys(key for row in flat for key in row))
+    return header, [[row.get(key) for key in header] for row in flat]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        if "shape" not in value:
+            for key, below in value.items():
+                yield from _flat(below, f"{path}.{key}" if path else key)
+    elif path == "problems":
+        yield from ([(path, "; ".join(value))] if value else [])
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from _flat(below, f"{path}.{number}")
+    elif value is not None:
+        yield path, value
 
 
 def _row(directory: Path) -> Row:

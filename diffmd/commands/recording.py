@@ -99,6 +99,7 @@ def record(
             dynamics.system.units,
             np.asarray(state.positions).dtype,
             {**STANDARD, **shapes},
+            spacing=every * dt,
         )
     else:
         # As the run began: a capacity that grew since then must not cut the rest of it otherwise.
@@ -139,6 +140,7 @@ def topology(one: BuiltSystem, values: Mapping[str, Array]) -> Topology:
         np.asarray(system.charges(values)),
         one.bonds,
         one.problem.box_shape != "none",
+        one.names,
     )
 
 

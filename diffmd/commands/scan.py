@@ -36,10 +36,11 @@ from diffmd.io import checkpoint
 from diffmd.io.results import Scan, write_scan
 from diffmd.io.rundir import CHECKPOINT, EQUILIBRATED
 from diffmd.io.values import plain
+from diffmd.paths import assigned, select, sliced, split
 from diffmd.spec import parse_angle
 from diffmd.units import REDUCED
 
-_GRID = re.compile(r"(?P<path>[^=]+)=(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
+_GRID = re.compile(r"(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
 _MOST = 1_000_000
 
 
@@ -53,14 +54,19 @@ class Grid:
     @staticmethod
     def parse(text: str) -> Grid:
         """Raises ConfigError unless `text` is such a grid."""
-        match = _GRID.fullmatch(text.strip())
+        path, grid = assigned(text.strip()) or ("", "")
+        match = _GRID.fullmatch(grid)
         if not match:
             raise ConfigError(f"--over {text}: write PATH=START:STOP:NUM, such as potentials.lj.sigma=0.4:0.6:21")
+        try:
+            split(path)
+        except ConfigError as problem:
+            raise ConfigError(f"--over {text}: {problem.message}") from None
         number = int(match["number"])
         if not 1 <= number <= _MOST:
             raise ConfigError(f"--over {text}: the number of points is {number}; take 1 to {_MOST}")
         start, stop = (_number(match[end], text) for end in ("start", "stop"))
-        return Grid(match["path"].strip(), np.linspace(start, stop, number))
+        return Grid(path, np.linspace(start, stop, number))
 
 
 def _number(text: str, whole: str) -> float:
@@ -86,6 +92,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         experiment = build(session.loaded_config, allow_python=request.allow_python, scanned=grid.path)
         start = starting_parameters(experiment, session.learned)
         path = _scanned(experiment, grid)
+        grid = dataclasses.replace(grid, path=path)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
         replicas = replicas_in(session.config.gradient)
         check_replicas(experiment, start, replicas)
@@ -151,8 +158,15 @@ def _check_values(grid: Grid, data: Mapping[str, Any], dimensions: int, over: st
 
 
 def _scanned(experiment: Experiment, grid: Grid) -> str:
-    found = [leaf.path for leaf in experiment.objective.parameters.leaves if leaf.path == grid.path]
-    if not found:
+    """The path of the parameter that is scanned, as reports have it."""
+    stem, brackets = sliced(grid.path)
+    leaves = [leaf.path for leaf in experiment.objective.parameters.leaves]
+    found = [path for path in leaves if path == f"{stem}[{brackets}]"]
+    if brackets is None:
+        found = [
+            path for path in select(stem, leaves) if len(split(path)) == len(split(stem)) and sliced(path)[1] is None
+        ]
+    if len(found) != 1:
         raise ConfigError(f"--over {grid.path} names no single value; scan one of its leaves")
     return found[0]
 

@@ -9,6 +9,7 @@ from diffmd.config.sections.parameters import ParameterSpec
 from diffmd.config.yaml_reader import describe
 from diffmd.errors import ConfigError
 from diffmd.parameters import selects
+from diffmd.paths import child, join, sliced, split
 from diffmd.spec import parse_angle
 
 
@@ -35,12 +36,12 @@ def _bound(given: float | str | None, path: str, angular: bool) -> float | None:
 
 def _angular(pattern: str, systems: Sequence[EffectiveSystem]) -> bool:
     """Whether all that the path of a parameter names are angles."""
-    keys = pattern.partition("[")[0].split(".")
+    keys = split(sliced(pattern)[0])
     units = [
         (field.json_schema_extra or {}).get("unit")  # type: ignore[union-attr]
         for one in systems
         for path, spec in one.potentials.items()
         for key, field in type(spec).model_fields.items()
-        if selects(".".join(keys[: path.count(".") + 2]), f"{path}.{key}")
+        if selects(join(keys[: len(split(path)) + 1]), child(path, key))
     ]
     return bool(units) and all(unit == "angle" for unit in units)

@@ -36,6 +36,7 @@ from diffmd.neighbors import plan as plan_neighbors
 from diffmd.objective import Objective, Problem
 from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
 from diffmd.parameters import Parameters, Request
+from diffmd.paths import last
 from diffmd.potentials.base import BuildContext, Potential
 from diffmd.simulation import Recorder
 from diffmd.system import System, Values
@@ -55,6 +56,7 @@ class BuiltSystem:
         values: its held values.
         equilibration: what runs the steps before the run, and how many; None where there are none.
         bonds: pairs to draw and to write.
+        names: of the atoms, where a structure file has such; None: those of their types.
         recorded: observables that `output` names.
         drawn: number of a replica -> its held values: what the config draws is drawn anew. Number 0 is `values`.
     """
@@ -65,6 +67,7 @@ class BuiltSystem:
     values: Values
     equilibration: tuple[Recorder, int] | None
     bonds: np.ndarray
+    names: tuple[str, ...] | None
     recorded: Mapping[str, Observable]
     drawn: Callable[[int], Values]
 
@@ -186,11 +189,11 @@ class _System:
         units = SYSTEMS[loaded.config.units]
         self.atoms = self._atoms(0)
         none = np.zeros((0, 2), int)
-        bare = System(self.atoms.group, self.atoms.types, self.atoms.type_names, none, units)
+        bare = self.atoms.groups.system(none, units)
         made = {path: self._potential(path, spec, bare) for path, spec in effective.potentials.items()}
         if self.atoms.box_shape != "none":
             check_reach(effective, self.atoms.box_vectors, made)
-        self.potentials = {path.rpartition(".")[2]: potential for path, potential in made.items()}
+        self.potentials = {last(path): potential for path, potential in made.items()}
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
         self.system = dataclasses.replace(bare, excluded=excluded)
         self.values = self._values()
@@ -248,13 +251,14 @@ class _System:
             self.values,
             self._equilibration(problem),
             bonded_pairs(self.potentials.values()),
+            self.atoms.names,
             recorded,
             self._drawn,
         )
 
     def _potential(self, path: str, spec: Any, system: System) -> Potential:
         context = BuildContext(
-            name=path.rpartition(".")[2],
+            name=last(path),
             type_names=system.type_names,
             types=system.types,
             seed=seed_of(self.loaded.config.seed, path),
@@ -281,9 +285,9 @@ class _System:
         if self.atoms.box_shape != "none":
             h = self.atoms.box_vectors
             numbers["system.box"] = np.diag(h) if self.atoms.box_shape == "orthorhombic" else h
-        for k, (mass, charge) in enumerate(zip(self.atoms.masses, self.atoms.charges, strict=True)):
-            numbers[f"system.atoms.{k}.mass"] = mass
-            numbers[f"system.atoms.{k}.charge"] = charge
+        groups = self.atoms.groups
+        numbers |= zip(groups.mass_paths, groups.masses, strict=True)
+        numbers |= zip(groups.charge_paths, groups.charges, strict=True)
         for name, potential in self.potentials.items():
             numbers |= {f"potentials.{name}.{key}": value for key, value in potential.parameters.items()}
         spec = self.effective.dynamics

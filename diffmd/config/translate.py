@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from diffmd.config.paths import did_you_mean, item, join
+from diffmd.config.paths import did_you_mean, item
 from diffmd.config.yaml_reader import describe
 from diffmd.errors import ConfigError
+from diffmd.paths import join
 from diffmd.spec import NAME
 
 _EXPECTED = {

@@ -14,6 +14,7 @@ from diffmd.box import Box
 from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.frame import Frame
 from diffmd.forcefield import ForceField, Neighbors
+from diffmd.paths import below
 from diffmd.system import State, System, Values
 
 
@@ -59,8 +60,7 @@ class Dynamics:
 
     def numbers(self, values: Values, part: str) -> Mapping[str, Array]:
         """The values of ``integrator`` or ``thermostat``, by name."""
-        prefix = f"{self.section}.{part}."
-        return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
+        return {own: value for key, value in values.items() if (own := below(key, f"{self.section}.{part}"))}
 
     def step(
         self,

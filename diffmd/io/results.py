@@ -1,7 +1,8 @@
 """What gradient, scan and gradcheck leave, and what a training learned.
 
 ``gradients.h5``: ``/loss``, ``/terms``, ``/parameters/<path>``, ``/gradients/<path>``, ``/standard_error/<path>``,
-``/health`` (attributes, and the datasets ``step`` and ``norm``), where ``<path>`` has its dots made groups.
+``/health`` (attributes, and the datasets ``step`` and ``norm``), where ``<path>`` has its keys made groups, and many
+entries of one field are one dataset (`diffmd.io.by_path`).
 ``scan.h5``: ``/value``, ``/loss``, ``/gradient``, attribute ``path``; ``scan.csv`` the same. ``weights.h5``: a dataset
 a leaf, such as ``/0/weight``. ``learned.h5``: a training's parameters, ``/best/<path>`` and ``/final/<path>`` (after
 the last update, which no epoch of ``training.h5`` has). Every file is replaced in one step.
@@ -20,8 +21,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from diffmd.io.by_path import read_paths, write_paths
 from diffmd.io.files import read_json, reading_h5, replacing_h5, write_json, write_text
-from diffmd.io.values import Number, dataset_name
+from diffmd.io.values import Number
 
 GRADIENTS, SCAN, SCAN_CSV, WEIGHTS, GRADCHECK = "gradients.h5", "scan.h5", "scan.csv", "weights.h5", "gradcheck.json"
 LEARNED = "learned.h5"
@@ -89,32 +91,6 @@ def write_learned(path: Path, best: Mapping[str, Number], final: Mapping[str, Nu
     with replacing_h5(path) as file:
         write_paths(file, "best", best)
         write_paths(file, "final", final)
-
-
-def write_paths(file: h5py.File, group: str, values: Mapping[str, Number]) -> None:
-    """Puts path -> array under `group`; each dataset's attribute ``path`` keeps the path as it was."""
-    file.require_group(group)
-    for path, value in values.items():
-        file[dataset_name(group, path)] = np.asarray(value)
-        file[dataset_name(group, path)].attrs["path"] = path
-
-
-def read_paths(file: h5py.File, group: str) -> dict[str, np.ndarray]:
-    """What `write_paths` put under `group`, in the order of the names."""
-    return {path: np.asarray(data[()]) for path, data in path_datasets(file, group).items()}
-
-
-def path_datasets(file: h5py.File, group: str) -> dict[str, h5py.Dataset]:
-    """The datasets under `group` by the path that each belongs to."""
-    found: dict[str, h5py.Dataset] = {}
-
-    def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[item.attrs["path"]] = item
-
-    if group in file:
-        file[group].visititems(collect)
-    return found
 
 
 @dataclasses.dataclass(frozen=True)

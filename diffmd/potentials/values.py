@@ -1,7 +1,8 @@
 """Where a potential's numbers come from: one number, one per type or pair of types, or one per term.
 
 A value in the config is a scalar (parameter ``k``), a list with one number per term (parameter ``k``, an array), or a
-mapping by types (parameters ``k.C-H``, ``k.H-O-H``, each a scalar; the order of a key's types may be reversed). What
+mapping by types (parameters ``k.C-H``, ``k.H-O-H``, each a scalar; the order of a key's types may be reversed, and
+they are found by the names there are, which may hold hyphens, too: what can be read in two ways is refused). What
 is built here remembers which parameter goes where, so that the tables are assembled from the values in force by plain
 JAX, without scatters in either direction.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffmd.errors import ConfigError
+from diffmd.paths import child
 
 Mixing = Callable[[Array, Array], Array]
 Parameters = Mapping[str, Array]
@@ -111,15 +113,19 @@ def pair_value(
     given: list[str] = []
     for key in value:
         if key in type_names:
+            if _readings(key, type_names, 2):
+                raise ConfigError(
+                    f"'{key}' is a type and can be read as a pair of types, too; rename one", child(path, key)
+                )
             continue
-        i, j = resolve_types(key, type_names, 2, f"{path}.{key}")
+        i, j = resolve_types(key, type_names, 2, child(path, key))
         if index[i, j] >= 0:
-            raise ConfigError(f"the pair {key} is given twice", f"{path}.{key}")
+            raise ConfigError(f"the pair {key} is given twice", child(path, key))
         index[i, j] = index[j, i] = len(given)
-        given.append(f"{name}.{key}")
+        given.append(child(name, key))
     _need(type_names, value, path)
-    own = tuple(f"{name}.{t}" for t in type_names)
-    return PairValue(None, own, tuple(given), index), {f"{name}.{k}": np.asarray(v, float) for k, v in value.items()}
+    own = tuple(child(name, t) for t in type_names)
+    return PairValue(None, own, tuple(given), index), {child(name, k): np.asarray(v, float) for k, v in value.items()}
 
 
 def _need(type_names: Iterable[str], value: Mapping[str, float], path: str) -> None:
@@ -171,9 +177,9 @@ def term_value(
         return TermValue(name, (), np.zeros(0, int)), {name: numbers}
     by_types: dict[tuple[int, ...], int] = {}
     for number, key in enumerate(value):
-        resolved = resolve_types(key, type_names, atoms.shape[1], f"{path}.{key}")
+        resolved = resolve_types(key, type_names, atoms.shape[1], child(path, key))
         if resolved in by_types:
-            raise ConfigError(f"{key} is given twice", f"{path}.{key}")
+            raise ConfigError(f"{key} is given twice", child(path, key))
         by_types[resolved] = number
     index = np.zeros(len(atoms), int)
     for term, row in enumerate(types[atoms]):
@@ -183,5 +189,5 @@ def term_value(
             label = "-".join(type_names[t] for t in forward)
             raise ConfigError(f"no value for {label} (term {term}, atoms {atoms[term].tolist()})", path)
         index[term] = found
-    keys = tuple(f"{name}.{key}" for key in value)
-    return TermValue(None, keys, index), {f"{name}.{k}": np.asarray(v, float) for k, v in value.items()}
+    keys = tuple(child(name, key) for key in value)
+    return TermValue(None, keys, index), {child(name, k): np.asarray(v, float) for k, v in value.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -206,6 +207,18 @@ def test_the_next_command_works(run, tmp_path, example: str, command: str):
     assert f"Next: diffmd {command} {tmp_path / 'c.yaml'}" in out
     _, _, err = run("validate", LJ, "-s", "loss.0.target=0.3")
     assert err.endswith(f"Next: diffmd simulate {LJ} -s loss.0.target=0.3\n")
+
+
+def test_inspect_prints_csv(run, tmp_path):
+    for name in ("a", "b"):
+        make_run(tmp_path / name, command="simulate")
+    code, out, err = run("inspect", tmp_path / "a", tmp_path / "b", "--csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert code == 0
+    assert [row["directory"] for row in rows] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert "Next" not in out
+    code, _, err = run("inspect", tmp_path / "a", "--csv", "--json")
+    assert (code, err) == (2, "error: --csv and --json both want stdout; give one of them\n")
 
 
 @pytest.mark.parametrize(("command", "following"), [("train", "Next: diffmd plot 'a run'\n"), ("gradcheck", "")])

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from diffmd.commands.inspect import inspect, table
+from diffmd.commands.inspect import inspect, numbers, table
 from diffmd.errors import ConfigError
 from diffmd.io import results
 from diffmd.io.h5md import STANDARD, Frames, Topology, TrajectoryWriter
@@ -108,6 +108,23 @@ def test_several_runs_make_one_table(tmp_path):
     assert f"{WEIGHTS} = array 10 x 10" in cells["parameters"]
     assert "verdicts" not in header
     assert "problems" not in header
+
+
+def test_a_csv_has_all_digits_and_a_column_a_number(tmp_path):
+    training_run(tmp_path / "a")
+    with RunDirectory.open(tmp_path / "b") as run:
+        begin(run, "gradient")
+        run.finish("finished")
+    values = {"system.box": np.array([1 / 3, 2, 3])}
+    results.write_gradients(tmp_path / "b/gradients.h5", results.Gradients(0.5, np.ones(1), values, values))
+    header, (first, second) = numbers(inspect([tmp_path / "a", tmp_path / "b"]))
+    a, b = (dict(zip(header, row, strict=True)) for row in (first, second))
+    assert header[:2] == ["directory", "status"]
+    assert (a["best_loss"], a[f"parameters.{SIGMA}"]) == (0.1, 2.5)
+    assert (b["parameters.system.box.0"], b["gradients.system.box.2"]) == (1 / 3, 3.0)
+    assert b[f"parameters.{SIGMA}"] is None
+    # A network's weights are in the file alone, and no run had a problem.
+    assert not [key for key in header if WEIGHTS in key or key == "problems"]
 
 
 @pytest.mark.parametrize("file", ["trajectory.h5md", "metrics.jsonl", "gradients.h5", "scan.h5", "gradcheck.json"])

@@ -253,5 +253,5 @@ def test_atoms_that_only_a_file_knows_are_left_to_the_run(minimal: Minimal, writ
     structure = write(MINIMAL).parent / "a.xyz"
     structure.write_text("1\n\nAr 0 0 0\n")
     positions = f"system.positions={{kind: file, path: {structure}}}"
-    loaded = minimal(positions, "system.atoms=[]", "parameters=[system.atoms.0.mass, potentials.lj.sigma.Ar]")
+    loaded = minimal(positions, "system.atoms=[]", "parameters=[system.masses.Ar, potentials.lj.sigma.Ar]")
     assert loaded.data["system"]["atoms"] == []

@@ -38,7 +38,7 @@ def _line(word: str) -> int:
         ("box: [4.0, 4.0, 4.0]", "box: [4.0, 4.0]", "system.box", "needs 3 entries, has 2"),
         ("box: [4.0, 4.0, 4.0]", "box: [4.0, 4.0, -1]", "system.box.2", "must be more than 0"),
         ("box: [4.0, 4.0, 4.0]", "box: cube", "system.box", "is 'cube'; write a list or 'auto'"),
-        ("type: B", "type: 2B", "system.atoms.1.type", "is not a name"),
+        ("type: B", 'type: "2 B"', "system.atoms.1.type", "write a name without spaces"),
         ("bond: {", "2bond: {", "potentials.2bond", "is not a name"),
         ("target: 0.5", "target: 0.5, compare: huge", "loss.0.compare", "write absolute, squared"),
         ("target: 0.5", "target: 0.5, frames: {from: 1, too: 2}", "loss.0.frames.too", "did you mean to?"),

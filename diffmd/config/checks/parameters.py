@@ -12,11 +12,11 @@ from diffmd.config.bounds import bounds
 from diffmd.config.checks.dynamics import without_slope
 from diffmd.config.checks.interactions import Interactions
 from diffmd.config.effective import EffectiveSystem
-from diffmd.config.paths import matches, split
 from diffmd.config.schema import Config
 from diffmd.config.sections.parameters import ParameterSpec
 from diffmd.errors import ConfigError
 from diffmd.parameters import Parameters, Request
+from diffmd.paths import join, last, matches, split
 from diffmd.training.rules import Rule, Rules
 
 Start = Float[np.ndarray, "..."] | None
@@ -35,7 +35,7 @@ def differentiable(one: EffectiveSystem, interactions: Interactions) -> dict[str
     if one.system.box is not None:
         found["system.box"] = np.asarray(one.system.box) if isinstance(one.system.box, list) else None
     for path, potential in interactions.potentials.items():
-        name = path.rpartition(".")[2]
+        name = last(path)
         found |= {f"potentials.{name}.{key}": value for key, value in potential.parameters.items()}
     movers: list[tuple[str, Any]] = [("integrator", one.dynamics.integrator), ("thermostat", one.dynamics.thermostat)]
     for part, spec in movers:
@@ -51,7 +51,8 @@ def parameter_problems(
     starts = {one.name: differentiable(one, parts) for one, parts in zip(systems, made, strict=True)}
     names = {one.name: {key: one.config_path(key) for key in starts[one.name]} for one in systems}
     hidden = {path for parts in made for path in parts.unknown}
-    hidden |= {f"{one.system_path}.atoms" for one in systems if not one.system.atoms}
+    brought = [one.system_path for one in systems if not one.system.atoms]
+    hidden |= {f"{path}.{key}" for path in brought for key in ("masses", "charges")}
     requests = []
     for number, entry in enumerate(config.parameters):
         where = f"parameters.{number}"
@@ -125,8 +126,7 @@ def _may_lie_in(pattern: str, part: str) -> bool:
         keys = split(pattern)
     except ConfigError:
         return False
-    depth = part.count(".") + 1
-    return matches(".".join(keys[:depth]), part)
+    return matches(join(keys[: len(split(part))]), part)
 
 
 def _selects(shape: tuple[int, ...], index: tuple[int | slice, ...]) -> bool:

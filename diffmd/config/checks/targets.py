@@ -22,6 +22,7 @@ from diffmd.dynamics.frame import Frame
 from diffmd.errors import ConfigError
 from diffmd.losses import LossTerm, Rows, evaluate_term, frame_steps
 from diffmd.observables.base import Observable, SeriesObservable
+from diffmd.paths import last, within
 
 
 def target_problems(
@@ -43,7 +44,7 @@ def target_problems(
         path = f"{one.loss_path}.{number}"
         observable = observables.get(f"{path}.observable")
         shaped = isinstance(term.target, (list, TargetFileSpec))
-        if observable is None or not shaped or any(f"{place}.".startswith(f"{path}.") for place in told):
+        if observable is None or not shaped or any(within(place, path) for place in told):
             continue
         try:
             with jax.enable_x64(True):
@@ -85,7 +86,7 @@ def _compare(
     if curve is not None:
         # It was interpolated onto the grid.
         return
-    names = tuple(name.rpartition(".")[2] for name in one.potentials)
+    names = tuple(last(name) for name in one.potentials)
     compare_shapes(whole, len(times), sum(group.count for group in one.system.atoms), box_of(one), names)
 
 
