@@ -67,7 +67,7 @@ def read_pdb(path: Path, frame: int, units: Units) -> Structure:
     sites = [_site(lines[at], longer, path, at) for at in model.atoms]
     cell, notes = (None, ()) if model.cell is None else _cell(lines[model.cell], units, path, model.cell)
     if not any(_END.match(line) for line in lines):
-        notes += (f"{path} has no END, so that nobody knows whether it was cut short: {len(sites)} atoms were read",)
+        notes += (f"{path} has no END, so that it may have been cut short: {len(sites)} lines of atoms were read",)
     found = structure_of_sites(sites, cell, units, path, notes)
     return dataclasses.replace(found, masses=None) if OWN_MASSES_REMARK in lines else found
 
