@@ -106,10 +106,10 @@ def _repeated(lines: Sequence[str], atoms: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _site(line: str, longer: dict[str, str], path: Path, at: int) -> Site:
-    position = []
+    position, length = [], len(line.rstrip())
     for axis, first, last in _COORDINATES:
         value = number(line[first:last])
-        if len(line.rstrip()) < last:
+        if length < last:
             told = f"line {at + 1} ends before the atom's coordinates do ({axis} is columns {first + 1}-{last})"
             raise ConfigError(f"cannot read {path}: {told}: it is damaged or truncated")
         if value is None:
