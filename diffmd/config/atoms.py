@@ -18,6 +18,7 @@ from diffmd.config.velocities import draw_velocities
 from diffmd.errors import ConfigError, OutputError
 from diffmd.io.rundir import TRAJECTORY
 from diffmd.io.structures import Structure, read_structure
+from diffmd.io.trajectory import read_trajectory
 from diffmd.units import Units
 
 SeedOf = Callable[[str], int]
@@ -33,7 +34,7 @@ class StartingAtoms:
         masses, charges: of each group: a number, or one for each of its atoms.
         positions, velocities: of each atom.
         box_vectors, box_shape: the box; the identity where there is none.
-        step: number of the first step.
+        before: the frame of an earlier run that this one goes on from; None where it does not.
     """
 
     group: Int[np.ndarray, "atoms"]
@@ -45,7 +46,23 @@ class StartingAtoms:
     velocities: Float[np.ndarray, "atoms 3"]
     box_vectors: Float[np.ndarray, "3 3"]
     box_shape: BoxShape
+    before: Before | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Before:
+    """A frame of an earlier run.
+
+    Attributes:
+        step, time: of the frame.
+        temperature, degrees_of_freedom: of its velocities, as the earlier run counted; None where they are not taken
+            over, or at rest.
+    """
+
     step: int
+    time: float
+    temperature: float | None
+    degrees_of_freedom: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,19 +136,37 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
         np.asarray(velocities, float),
         h,
         shape,
-        0 if run is None else run.step,
+        _before(one, folder, units),
     )
+
+
+def _trajectory(one: EffectiveSystem, folder: Path) -> Path:
+    """The trajectory that `start` names."""
+    assert one.system.start is not None
+    run = folder / Path(one.system.start.run).expanduser()
+    own = run / f"trajectory_{one.name}.h5md"
+    return own if own.exists() else run / TRAJECTORY
 
 
 def _of_run(one: EffectiveSystem, folder: Path, units: Units) -> Structure | None:
     if one.system.start is None:
         return None
-    run = folder / Path(one.system.start.run).expanduser()
-    own = run / f"trajectory_{one.name}.h5md"
     try:
-        return read_structure(own if own.exists() else run / TRAJECTORY, one.system.start.frame, units)
+        return read_structure(_trajectory(one, folder), one.system.start.frame, units)
     except (ConfigError, OutputError) as problem:
         raise ConfigError(str(problem), f"{one.system_path}.start.run") from problem
+
+
+def _before(one: EffectiveSystem, folder: Path, units: Units) -> Before | None:
+    """What the frame says beside its atoms; `_of_run` has read it before."""
+    if one.system.start is None:
+        return None
+    run, frame = read_trajectory(_trajectory(one, folder)), one.system.start.frame
+    step, time = int(run.step[frame]), float(run.time[frame])
+    kinetic, temperature = (float(run.observables[name][frame]) for name in ("kinetic_energy", "temperature"))
+    if one.system.velocities is not None or not temperature > 0:
+        return Before(step, time, None, None)
+    return Before(step, time, temperature, round(2 * kinetic / (units.boltzmann * temperature)))
 
 
 def _listed(one: EffectiveSystem) -> _Groups:
