@@ -18,22 +18,22 @@ def bounds(entry: ParameterSpec, where: str, systems: Sequence[EffectiveSystem])
     Raises:
         ConfigError: for a text that is no angle, or where none belongs; for a number that can only be degrees.
     """
-    angular = _angular(entry.path, systems)
-    return _bound(entry.lower, f"{where}.lower", angular), _bound(entry.upper, f"{where}.upper", angular)
+    is_angle = angular(entry.path, systems)
+    return _bound(entry.lower, f"{where}.lower", is_angle), _bound(entry.upper, f"{where}.upper", is_angle)
 
 
-def _bound(given: float | str | None, path: str, angular: bool) -> float | None:
+def _bound(given: float | str | None, path: str, is_angle: bool) -> float | None:
     try:
-        number = parse_angle(given) if angular else given
+        number = parse_angle(given) if is_angle else given
     except ValueError as problem:
         raise ConfigError(str(problem), path) from None
     if isinstance(number, str):
-        wanted = "radians, or degrees such as 110 deg" if angular else "a number"
+        wanted = "radians, or degrees such as 110 deg" if is_angle else "a number"
         raise ConfigError(f"is {describe(given)}; write {wanted}", path)
     return number
 
 
-def _angular(pattern: str, systems: Sequence[EffectiveSystem]) -> bool:
+def angular(pattern: str, systems: Sequence[EffectiveSystem]) -> bool:
     """Whether all that the path of a parameter names are angles."""
     keys = pattern.partition("[")[0].split(".")
     units = [
