@@ -45,11 +45,10 @@ class Watched:
             value = f"{self.path} by {step:.3g} in all, more than the {size:.3g} of its values"
         factor = _GENTLE * size / step
         if isinstance(self.rate, Spec):
-            advice = f"; write a {self.rate_path} that is {_one_digit(1 / factor):g} times smaller"
+            advice = f"; write a {self.rate_path} that is at least {_one_digit(1 / factor):g} times smaller"
         elif self.rate is not None:
-            advice = (
-                f"; write {self.rate_path}: {_one_digit(self.rate * factor):g}, which moves it by a tenth of its value"
-            )
+            rate = _one_digit(self.rate * factor)
+            advice = f"; write {self.rate_path}: {rate:g}, which moves it by a tenth of its value"
         else:
             advice = ""
         return f"the update moves {value}{advice}"
