@@ -263,7 +263,8 @@ def listed(problem: Problem, values: Values) -> Neighbors:
     x = values["system.positions"]
     cutoff = field.cutoff if field.needs_pairs else None
     made = plan("auto", np.asarray(x), box, cutoff, 0.1 * (cutoff or 0.0), excluded)
-    return build(made, x, box, excluded)
+    # Compiled as one: operation by operation a list takes a second.
+    return jax.jit(lambda x, box: build(made, x, box, excluded))(x, box)
 
 
 def _parts(problem: Problem) -> dict[str, ForceField]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.reversible import Reversible
 from diffmd.adjoints.smoothness import first_crossing
 from diffmd.objective import Objective
+from diffmd.slopes import Slope
 
 Verdict = Literal["agrees", "disagrees", "not_smooth", "unresolved"]
 
@@ -86,6 +88,7 @@ def check(
     progress: Progress,
     *,
     balance: bool = False,
+    odd: Mapping[str, Slope] = MappingProxyType({}),
 ) -> list[Row]:
     """Rows of one objective: every parameter (or directions in it) by every method.
 
@@ -93,9 +96,10 @@ def check(
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
         methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``.
         relative: relative tolerance; None: the precision's.
+        odd: what potentials and dynamics say of their parameters' derivatives (see `parameter_slopes`).
         balance: whether the terms of the loss are first given weights with which none is lost in another's.
     """
-    names, tangents = directions(p)
+    names, leaves, tangents = directions(p)
     if not names:
         return []
     if balance:
@@ -123,10 +127,12 @@ def check(
     crossing: str | None = None
     for method, values in derivatives.items():
         for k, name in enumerate(names):
-            leaf = _leaf(name)
-            largest = max(abs(v) for n, v in zip(names, values, strict=True) if _leaf(n) == leaf)
+            largest = max(abs(v) for leaf, v in zip(leaves, values, strict=True) if leaf == leaves[k])
             verdict, reason, suggestion = _judge(float(values[k]), differences[k], largest, tolerance)
-            if verdict in ("disagrees", "unresolved"):
+            known = odd.get(leaves[k])
+            if known is not None and known.infinite:
+                verdict, reason, suggestion = "not_smooth", f"{leaves[k]} {known.why}", known.remedy
+            elif verdict in ("disagrees", "unresolved"):
                 crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
                 if crossing:
                     verdict, reason = "not_smooth", crossing
@@ -138,8 +144,8 @@ def check(
     return rows
 
 
-def directions(p: P) -> tuple[list[str], dict[str, Array]]:
-    """Names and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
+def directions(p: P) -> tuple[list[str], list[str], dict[str, Array]]:
+    """Names, paths and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
     names: list[str] = []
     chosen: list[tuple[str, np.ndarray]] = []
     for path, value in p.items():
@@ -161,11 +167,7 @@ def directions(p: P) -> tuple[list[str], dict[str, Array]]:
         for path, value in p.items()
         if chosen
     }
-    return names, tangents
-
-
-def _leaf(name: str) -> str:
-    return name.partition(" (")[0].partition("[")[0]
+    return names, [path for path, _ in chosen], tangents
 
 
 def _dot(gradients: Mapping[str, np.ndarray], tangents: Mapping[str, Array], k: int) -> float:

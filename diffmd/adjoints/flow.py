@@ -42,6 +42,11 @@ class Replicas:
     devices: Devices = ()
 
 
+def copies(replicas: Replicas | None) -> int:
+    """How many runs stand side by side."""
+    return 1 if replicas is None else replicas.count
+
+
 class Flow(abc.ABC):
     """The functions of a problem, pure and ready to be compiled. `p` is what `spread` gives."""
 

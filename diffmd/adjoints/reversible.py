@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Adjoint, Floats, Gradient, Progress, Say, Stored, merged, run_steps
-from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, replica_values
+from diffmd.adjoints.flow import Average, Flow, Replicas, copies, flow_of, replica_values
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.options import AVERAGE, CLIP, REPLICAS, TRUNCATE, replicas_of
@@ -99,10 +99,14 @@ class Reversible(Adjoint):
         """A run, and the walk back."""
         return 2 * run_steps(self._problems)
 
+    def runs(self, p: P) -> float | None:
+        """The run, and the way back that computes every step again, of every replica."""
+        return 4.0 * copies(self._replicas)
+
     def stored(self, ready: Ready, p: P) -> Stored:
         """The states of a stretch, coming and going, what friction fills, and the norms, of the longest problem."""
         found = [walk.bytes(p, ready.values[name], ready.controls[name]) for name, walk in self._walks.items()]
-        return Stored(float(max(found, default=0)), 0, "the last state")
+        return Stored(float(max(found, default=0)), 0, "the last state", at_once=2 * copies(self._replicas))
 
     def temporary(self) -> int:
         """See `Adjoint`."""
@@ -272,12 +276,11 @@ class _Walk:
 
     def _check_extent(self, extent: Extent, leap: Leap, segment: Segment) -> None:
         """Raises where a stretch's numbers did not fit, or an atom went too far in a step."""
-        if np.isnan(force := float(extent.force)) or np.isinf(force):
+        if not np.isfinite(force := float(extent.force)):
             raise NonFiniteError(self._problem.name, segment)
-        # A force that does not fit is one that throws its atom as far as this in the step to come.
+        # A force that does not fit throws its atom so far in the step to come.
         thrown = 0.0 if bool(extent.fits) else force * leap.time_step
-        furthest = max(float(extent.furthest), thrown) * 2.0**-self._bits
-        if leap.over(furthest):
+        if leap.over(furthest := max(float(extent.furthest), thrown) * 2.0**-self._bits):
             raise BlownUpError(self._problem.name, segment, furthest)
         where = f"between steps {segment.start} and {segment.start + segment.steps}"
         if float(extent.moving) > RANGE:

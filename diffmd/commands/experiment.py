@@ -69,6 +69,13 @@ def _held(one: BuiltSystem, replicas: int | None) -> Values:
     return one.drawn(0) if replicas is None else spread_values([one.drawn(number) for number in range(replicas)])
 
 
+def unequilibrated(experiment: Experiment, replicas: int | None = None) -> Ready:
+    """What runs start from where equilibration is left out: as drawn, with fresh list controls."""
+    values = {one.name: _held(one, replicas) for one in experiment.systems}
+    controls = {one.name: one.control(values[one.name]) for one in experiment.systems}
+    return Ready(values, controls, experiment.key)
+
+
 def made_ready(
     experiment: Experiment, p: P, reporter: Reporter, kept: Path | None = None, replicas: int | None = None
 ) -> Ready:

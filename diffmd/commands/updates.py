@@ -8,6 +8,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from diffmd.commands.readable import value_text
 from diffmd.spec import Spec
 
 _TURN = 2 * math.pi
@@ -23,14 +24,14 @@ class Watched:
     Attributes:
         path: its name.
         start: its value before the first epoch.
-        angular: whether it is an angle.
+        unit: of its value; None where it has none.
         rate: its learning rate: a number, a schedule, or None where the optimizer has none.
         rate_path: where that stands in the config.
     """
 
     path: str
     start: Float[np.ndarray, "..."]
-    angular: bool
+    unit: str | None
     rate: float | Spec | None
     rate_path: str
 
@@ -40,9 +41,10 @@ class Watched:
         size = max(size, float(np.linalg.norm(before))) if size > 0 else 0.0
         if not (np.isfinite(step) and step > size > 0):
             return None
-        value = f"{self.path} by {step:.3g}, more than its value of {size:.3g}"
+        far, large = (value_text(value, self.unit, 3) for value in (step, size))
+        value = f"{self.path} by {far}, more than its value of {large}"
         if np.size(after) > 1:
-            value = f"{self.path} by {step:.3g} in all, more than the {size:.3g} of its values"
+            value = f"{self.path} by {far} in all, more than the {large} of its values"
         factor = _GENTLE * size / step
         if isinstance(self.rate, Spec):
             advice = f"; write a {self.rate_path} that is at least {_one_digit(1 / factor):g} times smaller"
@@ -56,11 +58,11 @@ class Watched:
     def no_angle(self, after: Float[np.ndarray, "..."]) -> str | None:
         """On an angle that went round and round."""
         largest = float(np.max(np.abs(after), initial=0))
-        if not self.angular or not largest > _TURN:
+        if self.unit != "rad" or not largest > _TURN:
             return None
         return (
-            f"{self.path} is {largest:.4g} rad ({math.degrees(largest):.4g} deg) in size, where angles are at most a "
-            "full turn; take a smaller learning rate, or give it `lower` and `upper` under `parameters`"
+            f"{self.path} is {value_text(largest, self.unit, 4)} in size ({largest:.4g} rad), where angles are at most "
+            "a full turn; take a smaller learning rate, or give it `lower` and `upper` under `parameters`"
         )
 
 

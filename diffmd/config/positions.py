@@ -14,6 +14,7 @@ from diffmd.config import chains, lattices, packing
 from diffmd.config.inputs import per_atom, structure
 from diffmd.config.sections.common import Vector
 from diffmd.errors import ConfigError
+from diffmd.io.structures import TypesFrom
 from diffmd.spec import Spec, quantity
 from diffmd.units import Units
 
@@ -34,6 +35,12 @@ class FilePositions(Spec):
     kind: Literal["file"] = "file"
     path: str = quantity(doc="The file, relative to the config's folder.")
     frame: int = quantity(-1, doc="Which frame, from 0; -1 is the last.")
+    types: TypesFrom | Literal["ignore"] | None = quantity(
+        None,
+        doc="What gives the atoms their types: the file's elements, or its atom names (OW, CA, the species of xyz). "
+        "null: elements where they are known from the file, else names. Types in `atoms` must be the file's, atom by "
+        "atom, unless it is ignore.",
+    )
 
 
 class RandomPositions(Spec):

@@ -15,6 +15,7 @@ from diffmd.box import Box
 from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.frame import Frame
 from diffmd.forcefield import ForceField, Neighbors
+from diffmd.paths import below
 from diffmd.system import State, System, Values
 
 
@@ -62,8 +63,7 @@ class Dynamics:
 
     def numbers(self, values: Values, part: str) -> Mapping[str, Array]:
         """The values of ``integrator`` or ``thermostat``, by name."""
-        prefix = f"{self.section}.{part}."
-        return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
+        return {own: value for key, value in values.items() if (own := below(key, f"{self.section}.{part}"))}
 
     def step(
         self,
@@ -152,5 +152,6 @@ class Dynamics:
             virial=lambda: self.forcefield.virial(values, state.positions, state.box, neighbors),
             hessian=lambda: self.forcefield.hessian(values, state.positions, state.box, neighbors),
             degrees_of_freedom=self.degrees_of_freedom,
+            neighbors=neighbors,
             held_temperature=self.held_temperature(values),
         )

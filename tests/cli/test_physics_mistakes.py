@@ -143,7 +143,7 @@ CASES = {
         3,
         (
             "epoch 1: the update moves potentials.lj.sigma by",
-            "more than its value of 0.34; write train.optimizer.learning_rate: ",
+            "more than its value of 0.34 nm; write train.optimizer.learning_rate: ",
             "after epoch 1 potentials.lj.sigma is -",
             "which must be at least 0",
         ),
@@ -159,7 +159,7 @@ CASES = {
             "dynamics.steps=2",
         ),
         0,
-        ("the update moves potentials.angle.theta0 by", "deg) in size, where angles are at most a full turn"),
+        ("the update moves potentials.angle.theta0 by", "deg in size (", "rad), where angles are at most a full turn"),
     ),
     "a FENE bond that is too long in a gradient": Case(
         "gradient",

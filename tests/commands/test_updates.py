@@ -11,8 +11,8 @@ from diffmd.training.schedules import ExponentialDecaySpec
 RATE = "train.optimizer.learning_rate"
 
 
-def watched(start, *, angular: bool = False, rate=0.5) -> Watched:
-    return Watched("potentials.lj.sigma", np.asarray(start), angular, rate, RATE)
+def watched(start, *, unit: str | None = None, rate=0.5) -> Watched:
+    return Watched("potentials.lj.sigma", np.asarray(start), unit, rate, RATE)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,9 @@ def test_schedules_are_told_by_how_much_and_searches_nothing():
 
 
 def test_an_angle_that_went_round_and_round():
-    one = watched(1.9, angular=True)
+    one = watched(1.9, unit="rad")
     assert one.no_angle(np.asarray(-3.2)) is None
-    assert "is 1746 rad (1e+05 deg) in size" in one.no_angle(np.asarray(-1746.0))
+    assert "is 1e+05 deg in size (1746 rad), where" in one.no_angle(np.asarray(-1746.0))
+    told = watched(0.1, unit="rad").too_far(np.asarray(0.1), np.asarray(1.1))
+    assert "by 57.3 deg, more than its value of 5.73 deg" in told
     assert watched(1.9).no_angle(np.asarray(1746.0)) is None
