@@ -276,12 +276,11 @@ class _Walk:
 
     def _check_extent(self, extent: Extent, leap: Leap, segment: Segment) -> None:
         """Raises where a stretch's numbers did not fit, or an atom went too far in a step."""
-        if np.isnan(force := float(extent.force)) or np.isinf(force):
+        if not np.isfinite(force := float(extent.force)):
             raise NonFiniteError(self._problem.name, segment)
-        # A force that does not fit is one that throws its atom as far as this in the step to come.
+        # A force that does not fit throws its atom so far in the step to come.
         thrown = 0.0 if bool(extent.fits) else force * leap.time_step
-        furthest = max(float(extent.furthest), thrown) * 2.0**-self._bits
-        if leap.over(furthest):
+        if leap.over(furthest := max(float(extent.furthest), thrown) * 2.0**-self._bits):
             raise BlownUpError(self._problem.name, segment, furthest)
         where = f"between steps {segment.start} and {segment.start + segment.steps}"
         if float(extent.moving) > RANGE:
