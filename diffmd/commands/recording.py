@@ -16,11 +16,12 @@ from diffmd.commands.experiment import explained
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.dynamics.frame import Frame
-from diffmd.dynamics.march import ListControl, NonFiniteError
+from diffmd.dynamics.march import DivergedError, ListControl, NonFiniteError
 from diffmd.dynamics.schedule import Segment
 from diffmd.io.files import link
 from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter
 from diffmd.objective import P, Ready
+from diffmd.observables.base import dimension_of
 from diffmd.simulation import Recorder, recording, whole_frame
 from diffmd.system import State
 
@@ -92,13 +93,14 @@ def record(
         longest = segment_length(one, control, every)
         state = recorder.start(p, base, control)
         first = recorder.first(p, base, control, state)
-        shapes = {name: Column(np.shape(first[name])) for name in one.recorded}
+        recorded = experiment.loaded.config.output.observables
+        columns = {name: Column(np.shape(first[name]), dimension_of(recorded[name])) for name in one.recorded}
         writer = TrajectoryWriter.create(
             path,
             topology(one, problem.values(p, base)),
             dynamics.system.units,
             np.asarray(state.positions).dtype,
-            {**STANDARD, **shapes},
+            {**STANDARD, **columns},
             spacing=every * dt,
         )
     else:
@@ -124,7 +126,7 @@ def record(
 
         try:
             end = recorder.run(p, base, ready.key, control, state, plan, accepted, reporter.message)
-        except NonFiniteError as failure:
+        except DivergedError as failure:
             raise explained(experiment, ready, p, failure) from failure
         reporter.finish()
     return end

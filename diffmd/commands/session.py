@@ -24,6 +24,7 @@ from diffmd.config.files import input_files
 from diffmd.config.fingerprint import fingerprinted
 from diffmd.config.loading import LoadedConfig, load, located
 from diffmd.config.schema import Config
+from diffmd.config.start_files import start_notes
 from diffmd.config.writing import with_files, write_text
 from diffmd.config.yaml_reader import read_file
 from diffmd.errors import ConfigError, Interrupted, OutputError
@@ -186,6 +187,8 @@ class Session:
             if session.done is not None:
                 yield session
                 return
+            for note in [] if loaded is None else start_notes(loaded.config, loaded.folder):
+                session.reporter.warning(note)
             with _recorded_end(session):
                 if run.replaces:
                     session.reporter.message(

@@ -16,6 +16,7 @@ from diffmd.config.build import Experiment, build
 from diffmd.config.checks import warnings
 from diffmd.config.checks.interactions import NotRead, uncalled_function
 from diffmd.config.loading import LoadedConfig, load, located
+from diffmd.config.start_files import start_notes
 from diffmd.config.writing import write_text
 from diffmd.objective import Ready
 
@@ -26,7 +27,8 @@ class ValidateResult:
 
     Attributes:
         text: the resolved config as YAML, runnable as it stands from the config's folder.
-        warnings: what is allowed but odd: of the start, and, where there are parameters, what spoils gradients.
+        warnings: what was left out or added in reading the structure files; what is allowed but odd at the start; and,
+            where there are parameters, what spoils gradients.
         unchecked: what only a run can tell, since it would take Python of the user's own.
         systems: what each system's run starts from.
     """
@@ -47,6 +49,7 @@ def validate(path: Path, overrides: tuple[str, ...] = ()) -> ValidateResult:
     """
     loaded = load(path, overrides)
     with located(loaded), jax.enable_x64(loaded.config.precision == "double"):
+        notes = start_notes(loaded.config, loaded.folder)
         left_out: dict[str, str] = {}
         experiment = _built(loaded, left_out)
         p = starting_parameters(experiment, None)
@@ -64,7 +67,7 @@ def validate(path: Path, overrides: tuple[str, ...] = ()) -> ValidateResult:
         f"{place}: {reference} is not imported here; what it gives, only a run can tell"
         for place, reference in left_out.items()
     )
-    return ValidateResult(write_text(loaded.data), (*odd, *spoiling), unchecked, systems)
+    return ValidateResult(write_text(loaded.data), (*notes, *odd, *spoiling), unchecked, systems)
 
 
 def _built(loaded: LoadedConfig, left_out: dict[str, str]) -> Experiment:

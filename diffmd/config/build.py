@@ -14,7 +14,6 @@ import numpy as np
 
 from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
-from diffmd.config.bounds import bounds
 from diffmd.config.checks.geometry import check_reach
 from diffmd.config.checks.parameters import rule_problems
 from diffmd.config.checks.targets import compare_shapes
@@ -133,7 +132,8 @@ def build(
         Request(
             entry.path,
             tuple(entry.tie),
-            *bounds(entry, f"parameters.{number}", effective),
+            entry.lower,
+            entry.upper,
             None if entry.transform == "none" else entry.transform,
             entry.learning_rate,
         )
@@ -163,13 +163,12 @@ def _check_starts(
     """Raises ConfigError where a starting value that no check knew, since the atoms come from a file, breaks its
     rules."""
     values = {part.effective.name: part.values for part in parts}
-    effective = [part.effective for part in parts]
     for leaf in parameters.leaves:
         number = next(k for k, request in enumerate(requests) if request is leaf.request)
         for place in leaf.places:
             start = np.asarray(values[place.system][place.key])
             chosen = np.asarray(start if place.index is None else start[place.index])
-            for problem in rule_problems(config.parameters[number], chosen, f"parameters.{number}", effective):
+            for problem in rule_problems(config.parameters[number], chosen, f"parameters.{number}"):
                 raise problem
 
 
@@ -194,6 +193,8 @@ class _System:
         if self.atoms.box_shape != "none":
             check_reach(effective, self.atoms.box_vectors, made)
         self.potentials = {last(path): potential for path, potential in made.items()}
+        self.bonds = bonded_pairs(self.potentials.values())
+        self.atoms = self.atoms.whole(self.bonds)
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
         self.system = dataclasses.replace(bare, excluded=excluded)
         self.values = self._values()
@@ -211,7 +212,7 @@ class _System:
     def _drawn(self, replica: int) -> Values:
         if not replica:
             return self.values
-        atoms = self._atoms(replica)
+        atoms = self._atoms(replica).whole(self.bonds)
         moved = {"system.positions": atoms.positions, "system.velocities": atoms.velocities}
         return {**self.values, **{path: jnp.asarray(value, dtype=float) for path, value in moved.items()}}
 
@@ -250,7 +251,7 @@ class _System:
             problem,
             self.values,
             self._equilibration(problem),
-            bonded_pairs(self.potentials.values()),
+            self.bonds,
             self.atoms.names,
             recorded,
             self._drawn,
@@ -316,9 +317,10 @@ class _System:
             box,
             path,
             self.atoms.positions,
-            reader_of(self.loaded.folder, system.units, system.size),
+            reader_of(self.loaded.folder, system, box, self.bonds),
             self._function,
             tuple(self.potentials),
+            self.bonds,
         )
 
     def _term(

@@ -69,6 +69,15 @@ class Structure:
                 )
         return tuple(element or name for name, element in zip(self.names, self.elements, strict=True))
 
+    def unknown_elements(self) -> str:
+        """Says of how many atoms the element is unknown, and the names of some; empty where all are known."""
+        names = [name for name, element in zip(self.names, self.elements, strict=True) if element is None]
+        if not names:
+            return ""
+        several = list(dict.fromkeys(names))
+        listed = ", ".join(several[:5]) + (", ..." if len(several) > 5 else "")
+        return f"the elements of {len(names)} of its {len(self.names)} atoms are not known from it ({listed})"
+
     def _by_name(self) -> tuple[str, ...]:
         found: dict[str, str] = {}
         for name, element in zip(self.names, self.elements, strict=True):

@@ -18,6 +18,12 @@ def element_of(symbol: str) -> str | None:
     return symbol if symbol in _masses() else None
 
 
+def element_numbered(number: int) -> str | None:
+    """The element of an atomic number; None where there is none."""
+    symbols = list(_masses())[: -len(_ISOTOPES)]
+    return symbols[number - 1] if 1 <= number <= len(symbols) else None
+
+
 def element_masses(elements: Sequence[str | None]) -> Float[np.ndarray, "atoms"] | None:
     """Standard atomic masses in g/mol, if every element is known."""
     masses = _masses()

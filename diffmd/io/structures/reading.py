@@ -11,6 +11,7 @@ from diffmd.errors import ConfigError
 from diffmd.io.files import reason
 from diffmd.io.structures.base import Structure
 from diffmd.io.structures.gro import read_gro
+from diffmd.io.structures.mmcif import read_mmcif
 from diffmd.io.structures.pdb import read_pdb
 from diffmd.io.structures.trajectory import read_trajectory_frame
 from diffmd.io.structures.xyz import read_xyz
@@ -34,8 +35,8 @@ def read_structure(path: Path, frame: int, units: Units) -> Structure:
         found = reader(path, frame, units)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {reason(error)}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"cannot read {path}: it is not text") from error
+    if not len(found.positions):
+        raise ConfigError(f"{path} has no atoms")
     if not np.all(np.isfinite(found.positions)):
         raise ConfigError(f"{path} has a position that is not a finite number")
     return found
@@ -45,6 +46,9 @@ _READERS: Mapping[str, Callable[[Path, int, Units], Structure]] = {
     ".extxyz": read_xyz,
     ".xyz": read_xyz,
     ".pdb": read_pdb,
+    ".cif": read_mmcif,
+    ".mmcif": read_mmcif,
+    ".pdbx": read_mmcif,
     ".gro": read_gro,
     ".h5md": read_trajectory_frame,
 }
