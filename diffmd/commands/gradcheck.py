@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diffmd.adjoints.check import Row, check
 from diffmd.adjoints.methods import MethodSpec, ReverseSpec
+from diffmd.adjoints.zeros import parameter_slopes
 from diffmd.commands.builtin_cases import CASES
 from diffmd.commands.experiment import (
     changed_options,
@@ -146,8 +147,19 @@ def _case(
 
     try:
         balance = session.loaded is None
+        odd = parameter_slopes(experiment.objective, p, experiment.values)
         return check(
-            name, experiment.objective, fresh, p, methods, memory, rtol, quiet.message, progress, balance=balance
+            name,
+            experiment.objective,
+            fresh,
+            p,
+            methods,
+            memory,
+            rtol,
+            quiet.message,
+            progress,
+            balance=balance,
+            odd=odd,
         )
     except DivergedError as failure:
         raise explained(experiment, ready, p, failure) from failure

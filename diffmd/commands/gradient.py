@@ -10,7 +10,7 @@ import numpy as np
 
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import noise
-from diffmd.adjoints.zeros import exact_zeros, zero_warnings
+from diffmd.adjoints.zeros import exact_zeros, parameter_slopes, zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
     check_replicas,
@@ -55,7 +55,8 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
         result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)
         session.reporter.finish()
-        for warning in zero_warnings(result).values():
+        slopes = parameter_slopes(experiment.objective, p, experiment.values)
+        for warning in zero_warnings(result, slopes).values():
             session.reporter.warning(warning)
         if result.standard_error is not None and (sentence := noise(result)):
             session.reporter.warning(sentence)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from diffmd.adjoints.zeros import parameter_slopes, slope_sentence
 from diffmd.commands.experiment import (
     adjoint_of,
     check_replicas,
@@ -130,6 +131,11 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
                 try:
                     result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
                     loss, slope = result.loss, result.gradients[path]
+                    odd = parameter_slopes(experiment.objective, p, experiment.values).get(path)
+                    if odd is not None and odd.infinite:
+                        # The rest of the derivative is no gradient.
+                        slope = np.full(shape, np.nan)
+                        session.reporter.warning(f"no gradient at {value:.6g}: {slope_sentence(path, odd)}")
                 except NumericalError as failure:
                     session.reporter.warning(f"{path} = {value_text(value, unit)}: {failure}")
                 done = Scan(

@@ -10,7 +10,7 @@ import numpy as np
 
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import noise
-from diffmd.adjoints.zeros import zero_warnings
+from diffmd.adjoints.zeros import parameter_slopes, zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
     check_replicas,
@@ -146,7 +146,7 @@ class _Training:
             self.ready = made_ready(self.experiment, progress.p, quiet, None, self.replicas)
         progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
         self._reached = progress
-        self._warn(row.result)
+        self._warn(row.result, row.p)
         self.losses.append(row.result.loss)
         log.append(_logged(row))
         self._save(progress)
@@ -249,8 +249,9 @@ class _Training:
                     f"--parameters {self.session.folder}@best starts from the best so far"
                 )
 
-    def _warn(self, result: Gradient) -> None:
-        for path, warning in zero_warnings(result).items():
+    def _warn(self, result: Gradient, p: P) -> None:
+        slopes = parameter_slopes(self.experiment.objective, p, self.experiment.values)
+        for path, warning in zero_warnings(result, slopes).items():
             # Once all of it and once some of it: how many entries they are may change with every epoch.
             known = f"{path} {'whole' if not np.any(result.gradients[path]) else 'part'}"
             if known not in self.warned:
