@@ -11,6 +11,7 @@ from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.leap import Leap
 from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.objective import Problem
+from diffmd.paths import within
 from diffmd.potentials.base import TermForce, TermPotential
 from diffmd.potentials.terms import links
 from diffmd.potentials.values import TermValue
@@ -79,7 +80,8 @@ class _Look:
         atom = int(np.argmin(self._masses))
         if not self._named or self._masses[atom] >= _LIGHTEST:
             return None
-        path = f"system.atoms.{self._problem.dynamics.system.group[atom]}.mass"
+        system = self._problem.dynamics.system
+        path = system.mass_paths[system.group[atom]]
         return (
             f"{path} is {self._in(self._masses[atom], 'mass')}, where a hydrogen atom has 1.008: masses are in g/mol, "
             "such as 39.95 for argon"
@@ -91,7 +93,7 @@ class _Look:
         if found is None or found.value < _CROWDED:
             return None
         prefix = f"potentials.{found.potential}.sigma"
-        sigmas = {k: float(np.max(v)) for k, v in self._values.items() if k == prefix or k.startswith(f"{prefix}.")}
+        sigmas = {k: float(np.max(v)) for k, v in self._values.items() if within(k, prefix)}
         density = self._in(found.density, "1/length^3") if self._named else f"{found.density:.3g}"
         if not sigmas:
             return (
