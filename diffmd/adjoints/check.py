@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.reversible import Reversible
 from diffmd.adjoints.smoothness import first_crossing
 from diffmd.objective import Objective
+from diffmd.slopes import Slope
 
 Verdict = Literal["agrees", "disagrees", "not_smooth", "unresolved"]
 
@@ -86,6 +88,7 @@ def check(
     progress: Progress,
     *,
     balance: bool = False,
+    odd: Mapping[str, Slope] = MappingProxyType({}),
 ) -> list[Row]:
     """Rows of one objective: every parameter (or directions in it) by every method.
 
@@ -93,6 +96,7 @@ def check(
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
         methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``.
         relative: relative tolerance; None: the precision's.
+        odd: what potentials and dynamics say of their parameters' derivatives (see `parameter_slopes`).
         balance: whether the terms of the loss are first given weights with which none is lost in another's.
     """
     names, leaves, tangents = directions(p)
@@ -125,7 +129,10 @@ def check(
         for k, name in enumerate(names):
             largest = max(abs(v) for leaf, v in zip(leaves, values, strict=True) if leaf == leaves[k])
             verdict, reason, suggestion = _judge(float(values[k]), differences[k], largest, tolerance)
-            if verdict in ("disagrees", "unresolved"):
+            known = odd.get(leaves[k])
+            if known is not None and known.infinite:
+                verdict, reason, suggestion = "not_smooth", f"{leaves[k]} {known.why}", known.remedy
+            elif verdict in ("disagrees", "unresolved"):
                 crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
                 if crossing:
                     verdict, reason = "not_smooth", crossing

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box
 from diffmd.errors import ConfigError
+from diffmd.slopes import Slope
 
 Parameters = Mapping[str, Array]
 """Parameters of one potential, by path below it."""
@@ -27,6 +28,10 @@ class Potential(abc.ABC):
     """An interaction. `parameters` are its starting values: path below the potential -> number(s)."""
 
     parameters: Mapping[str, np.ndarray]
+
+    def slopes(self, p: Mapping[str, np.ndarray]) -> dict[str, Slope]:
+        """Those of its parameters whose derivative at the values `p` is infinite, or zero wherever the atoms are."""
+        return {}
 
 
 class PairPotential(Potential):

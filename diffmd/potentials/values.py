@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from diffmd.errors import ConfigError
-from diffmd.paths import child
+from diffmd.paths import child, split
+from diffmd.slopes import Slope
 
 Mixing = Callable[[Array, Array], Array]
 Parameters = Mapping[str, Array]
@@ -96,6 +97,51 @@ class PairValue:
         if self.given:
             table = jnp.where(self.index >= 0, _spread([p[key] for key in self.given], self.index), table)
         return table[0, 0] if len(own) == 1 else table
+
+    def _own(self, p: Mapping[str, np.ndarray]) -> Float[np.ndarray, "types"]:
+        """Each type's own value."""
+        if self.parameter is not None:
+            return np.broadcast_to(p[self.parameter], len(self.index))
+        return np.array([float(p[key]) for key in self.own])
+
+    def nonzero(self, p: Mapping[str, np.ndarray], geometric: bool) -> Bool[np.ndarray, "types types"]:
+        """Which pairs have a value that is not zero, under a geometric or an arithmetic mean."""
+        own = self._own(p) != 0
+        mixed = own[:, None] & own if geometric else own[:, None] | own
+        given = np.array([float(p[key]) != 0 for key in self.given] + [False])
+        return np.where(self.index >= 0, given[self.index], mixed)
+
+    def roots_at_zero(self, p: Mapping[str, np.ndarray], reaching: Bool[np.ndarray, "types types"]) -> dict[str, Slope]:
+        """The types' own values that are zero and under the root of a geometric mean with one that is not, in pairs
+        that are `reaching` each other."""
+        own, found = self._own(p), dict[str, Slope]()
+        for i, key in enumerate(self.own):
+            others = np.flatnonzero((own != 0) & (self.index[i] < 0) & reaching[i])
+            if own[i] == 0 and len(others):
+                pairs = [f"{split(self.own[j])[-1]}-{split(key)[-1]}" for j in others]
+                found[key] = Slope(
+                    True,
+                    f"cannot be learned from 0: pairs {', '.join(pairs)} take the geometric mean of both types' "
+                    "values, whose derivative is infinite there",
+                    f"start from a small number such as 0.001, or give the pairs a value of their own, {pairs[0]}: ...",
+                )
+        return found
+
+    def flat_at_zero(
+        self, p: Mapping[str, np.ndarray], geometric: bool, acting: Bool[np.ndarray, "types types"]
+    ) -> list[str]:
+        """The parameters that are zero and so is every value made of them, in some pair that is `acting`: what goes as
+        a power of the values has no slope there."""
+        if self.parameter is not None:
+            return [self.parameter] if np.all(p[self.parameter] == 0) and acting.any() else []
+        own, values = self._own(p), self.nonzero(p, geometric)
+        mixed = self.index < 0
+        flat = [
+            key
+            for i, key in enumerate(self.own)
+            if own[i] == 0 and (acting[i] & mixed[i]).any() and not (acting[i] & mixed[i] & values[i]).any()
+        ]
+        return flat + [key for k, key in enumerate(self.given) if p[key] == 0 and (acting & (self.index == k)).any()]
 
 
 def pair_value(
