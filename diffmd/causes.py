@@ -11,6 +11,7 @@ from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.leap import Leap
 from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.objective import Problem
+from diffmd.paths import within
 from diffmd.potentials.base import TermForce, TermPotential
 from diffmd.potentials.terms import links
 from diffmd.potentials.values import TermValue
@@ -87,7 +88,7 @@ class _Look:
         if found is None or found.value < _CROWDED:
             return None
         prefix = f"potentials.{found.potential}.sigma"
-        sigmas = {k: float(np.max(v)) for k, v in self._values.items() if k == prefix or k.startswith(f"{prefix}.")}
+        sigmas = {k: float(np.max(v)) for k, v in self._values.items() if within(k, prefix)}
         density = self._in(found.density, "1/length^3") if self._units.named else f"{found.density:.3g}"
         if not sigmas:
             return (
