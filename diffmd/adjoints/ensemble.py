@@ -11,17 +11,31 @@ How many frames still count is the exponential of the weights' entropy,
 
 which is F for equal weights and 1 where one frame has it all: the measure of DiffTRe (S. Thaler and J. Zavadlav, Nat.
 Commun. 12, 6884 (2021), doi:10.1038/s41467-021-27241-4). It tells of the weights alone: frames that follow each other
-closely in time are no independent samples, which is what the block averages see.
+closely in time are no independent samples, which is what `diffmd.adjoints.influence` sees.
+
+Every term of a loss is a function of weighted means, S = sum_f w_f phi(O_f), and nothing else:
+
+========  ==========================  ====================
+reduce    phi                         compared
+========  ==========================  ====================
+mean      O                           S
+variance  ((O - c)^2, O - c)          S_1 - S_2^2
+none      compare(O)                  (S itself)
+========  ==========================  ====================
+
+with any constant c: the mean, so that nothing cancels.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from diffmd.losses import LossTerm, compared
@@ -71,11 +85,9 @@ class Ensemble:
         return Ensemble(sample, arrays["energies"])
 
 
-def weights(
-    energies: Float[Array, "frames"], reference: Float[Array, "frames"], among: Bool[Array, "frames"] | None = None
-) -> Float[Array, "frames"]:
-    """w_f, from beta U(x_f; p) and beta_0 U(x_f; p_0); zero but for the frames `among` (None: all)."""
-    return jax.nn.softmax(reference - energies, where=among)
+def weights(energies: Float[Array, "frames"], reference: Float[Array, "frames"]) -> Float[Array, "frames"]:
+    """w_f, from beta U(x_f; p) and beta_0 U(x_f; p_0)."""
+    return jax.nn.softmax(reference - energies)
 
 
 def effective_samples(energies: Float[np.ndarray, "frames"], reference: Float[np.ndarray, "frames"]) -> float:
@@ -89,98 +101,80 @@ def effective_samples(energies: Float[np.ndarray, "frames"], reference: Float[np
     return float(np.exp(-np.sum(counting * np.log(counting))))
 
 
-def averaged(term: LossTerm, rows: Float[Array, "frames *shape"], w: Float[Array, "frames"]) -> Float[Array, ""]:
-    """One term of a loss, times its weight, with frames that count w_f in its reductions.
+def weighted(x: Float[Array, "frames *shape"], w: Float[Array, "frames"]) -> Float[Array, "*shape"]:
+    """sum_f w_f x_f."""
+    # Written out, because a matrix product in single precision may have 10 bits on a GPU.
+    return jnp.sum(w.reshape(-1, *[1] * (x.ndim - 1)) * x, axis=0)
 
-    mean: y = sum_f w_f O_f; variance: y = sum_f w_f (O_f - mean)^2; none: sum_f w_f compare(O_f).
-    """
 
-    def mean(x: Array) -> Array:
-        # Written out, because a matrix product in single precision may have 10 bits on a GPU.
-        return jnp.sum(w.reshape(-1, *[1] * (x.ndim - 1)) * x, axis=0)
-
+def moments(
+    term: LossTerm, rows: Float[Array, "frames *shape"], w: Float[Array, "frames"]
+) -> Float[Array, "frames moments"]:
+    """phi of each frame."""
     if term.reduce == "none":
         alone = dataclasses.replace(term, reduce="mean")
-        return mean(jax.vmap(lambda row: compared(alone, row))(rows))
-    y = mean(rows)
-    return compared(term, mean((rows - y) ** 2) if term.reduce == "variance" else y)
+        return jax.vmap(lambda row: compared(alone, row))(rows)[:, None]
+    flat = rows.reshape(len(rows), -1)
+    if term.reduce != "variance":
+        return flat
+    away = flat - lax.stop_gradient(weighted(flat, w))
+    return jnp.concatenate([away**2, away], axis=1)
 
 
-def averages(
-    terms: Sequence[LossTerm],
-    choice: Sequence[Places],
-    energies: Float[Array, "frames"],
-    reference: Float[Array, "frames"],
-    rows: Sequence[Array],
-    among: Bool[Array, "frames"] | None = None,
-) -> Float[Array, "terms"]:
-    """Every term, times its weight, over the frames of its own that `choice` has, of those `among` (None: all)."""
-    values = []
-    for term, places, row in zip(terms, choice, rows, strict=True):
-        own = np.asarray(places)
-        w = weights(energies[own], reference[own], None if among is None else among[own])
-        values.append(averaged(term, row[own], w))
-    return jnp.stack(values)
+def moment_count(term: LossTerm, shape: tuple[int, ...]) -> int:
+    """How many numbers phi is, of an observable of this shape."""
+    return 1 if term.reduce == "none" else math.prod(shape) * (2 if term.reduce == "variance" else 1)
+
+
+def of_moments(term: LossTerm, means: Float[Array, "moments"], shape: tuple[int, ...]) -> Float[Array, ""]:
+    """One term of a loss, times its weight, of the weighted means of its `moments`; `shape` is the observable's."""
+    if term.reduce == "none":
+        return means[0]
+    if term.reduce == "variance":
+        square, mean = jnp.split(means, 2)
+        means = square - mean**2
+    return compared(term, means.reshape(shape))
 
 
 @dataclasses.dataclass(frozen=True)
 class Arrangement:
     """Frames in chunks, so that many are looked at together and none of the arrays grows with their number.
 
-    A chunk's frames are of one block, the blocks being equal stretches of time. Chunks are filled up with frames of
-    theirs that count nothing.
+    A chunk is made of stretches, each of so many frames that follow each other, of whose gradients one sum is kept. The
+    last chunk is filled up with frames that count nothing.
 
     Attributes:
         order: the frame in each place.
         real: whether the place counts.
-        block: of each chunk.
-        blocks: how many.
     """
 
-    order: Int[np.ndarray, "chunks size"]
-    real: Bool[np.ndarray, "chunks size"]
-    block: Int[np.ndarray, "chunks"]
-    blocks: int
+    order: Int[np.ndarray, "chunks stretches stretch"]
+    real: Bool[np.ndarray, "chunks stretches stretch"]
 
     @staticmethod
-    def create(frames: int, blocks: int, most: int) -> Arrangement:
-        """Chunks of at most `most` of `frames` frames in `blocks` blocks."""
-        parts = stretches(frames, blocks)
-        longest = max(len(part) for part in parts)
-        count = -(-longest // most)
-        size = -(-longest // count)
-        order = np.stack([np.pad(part, (0, count * size - len(part)), mode="edge") for part in parts])
-        real = np.arange(count * size) < np.array([[len(part)] for part in parts])
-        chunks = (blocks * count, size)
-        return Arrangement(order.reshape(chunks), real.reshape(chunks), np.repeat(np.arange(blocks), count), blocks)
+    def create(frames: int, most: int, kept: int) -> Arrangement:
+        """Chunks of at most `most` of `frames` frames, in no more stretches than `kept` if that can be."""
+        stretch = min(most, -(-frames // kept))
+        size = min(most // stretch, -(-frames // stretch)) * stretch
+        chunks = -(-frames // size)
+        places = np.arange(chunks * size).reshape(chunks, size // stretch, stretch)
+        return Arrangement(np.minimum(places, frames - 1), places < frames)
 
     @property
     def places(self) -> Int[np.ndarray, "frames"]:
         """Where each frame is in the flattened chunks."""
         return np.flatnonzero(self.real)
 
+    @property
+    def stretch(self) -> int:
+        """Frames of a stretch."""
+        return self.order.shape[2]
 
-def stretches(frames: int, blocks: int) -> list[Int[np.ndarray, "block"]]:
-    """Frames cut into equal stretches of time, as nearly as can be."""
-    return np.array_split(np.arange(frames), blocks)
+    @property
+    def stretches(self) -> int:
+        """How many stretches have frames that count."""
+        return -(-len(self.places) // self.stretch)
 
-
-def in_blocks(choice: Sequence[Places], frames: int, blocks: int) -> Bool[np.ndarray, "blocks frames"] | None:
-    """Which frames are in each block; None where a term has fewer than two in some block."""
-    inside = np.zeros((blocks, frames), bool)
-    for block, part in enumerate(stretches(frames, blocks)):
-        inside[block, part] = True
-    least = min(int(inside[:, np.asarray(places)].sum(axis=1).min()) for places in choice)
-    return inside if least >= 2 else None
-
-
-def block_error(parts: Float[np.ndarray, "blocks *shape"]) -> Float[np.ndarray, "*shape"]:
-    """Standard error of a mean from its values in blocks: sqrt(sum_b (g_b - mean)^2 / (B (B - 1)))."""
-    return np.asarray(parts.std(axis=0, ddof=1) / np.sqrt(len(parts)))
-
-
-def neighboring(parts: Float[np.ndarray, "blocks *shape"]) -> float:
-    """Correlation of blocks that follow each other, over all their numbers; near -1/B for independent ones."""
-    fluctuation = parts - parts.mean(axis=0)
-    square = float(np.sum(fluctuation**2))
-    return float(np.sum(fluctuation[1:] * fluctuation[:-1])) / square if square > 0 else 0.0
+    def sums(self, x: Float[np.ndarray, "frames *shape"]) -> Float[np.ndarray, "kept *shape"]:
+        """Sums over stretches, of an array that has a row for each frame."""
+        return np.add.reduceat(x, np.arange(0, len(x), self.stretch), axis=0)

@@ -101,7 +101,7 @@ def made_configurational(observable: Observable) -> str:
     return _MADE_CONFIGURATIONAL.get(type(observable), "take an observable of positions")
 
 
-def still(paths: Sequence[str]) -> Iterator[ConfigError]:
+def ineffective(paths: Sequence[str]) -> Iterator[ConfigError]:
     """The parameters that change no average over configurations."""
     for path in paths:
         # Without the system that they belong to.

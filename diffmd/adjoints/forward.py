@@ -226,7 +226,8 @@ class Forward(Adjoint):
             progress(segment.steps)
 
         longest = min(kept.longest(problem.longest(plan)), max(1, -(-problem.steps // _POINTS)))
-        march(problem.name, (floats, tfloats, step), problem.segments(longest), control, advance, accepted, say)
+        planned, leap = problem.segments(longest), problem.leap(p, base)
+        march(problem.name, (floats, tfloats, step), planned, control, leap.over, advance, accepted, say)
         choice = rows.choice
 
         def finished(pieces: Any, tpieces: Any) -> Any:

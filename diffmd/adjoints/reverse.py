@@ -158,6 +158,7 @@ class Reverse(Adjoint):
     def _one(self, flow: Flow, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         problem = flow.problem
         programs, control = self._programs[problem.name], ready.controls[problem.name]
+        leap = problem.leap(p, ready.values[problem.name])
         p, base = flow.spread(p), flow.placed(ready.values[problem.name])
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
@@ -185,7 +186,7 @@ class Reverse(Adjoint):
             progress(segment.steps)
 
         planned = problem.segments(chosen.longest)
-        end, _ = march(problem.name, (floats, step), planned, control, advance, accepted, say)
+        end, _ = march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
         loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
 
         def back(row_cts: Any, progress: Progress) -> tuple[P, P, list[Array]]:

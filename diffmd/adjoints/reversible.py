@@ -29,7 +29,8 @@ from diffmd.adjoints.shares import gathered, own_shares
 from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.damping import NEVER, interval
 from diffmd.dynamics.fixed_point import RANGE, Extent, FixedState
-from diffmd.dynamics.march import ListControl, NonFiniteError
+from diffmd.dynamics.leap import Leap
+from diffmd.dynamics.march import BlownUpError, ListControl, NonFiniteError
 from diffmd.dynamics.rolling import Rolled, Store
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Report, Shape
@@ -149,7 +150,7 @@ class _Walk:
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         """Loss, terms, gradients, the cotangent's norm at the start of each step, shares of replicas' own losses."""
         problem, programs, passes = self._problem, self._programs, self._passes
-        words = self._words(p, ready.values[problem.name])
+        words, leap = self._words(p, ready.values[problem.name]), problem.leap(p, ready.values[problem.name])
         p, base = self._flow.spread(p), self._flow.placed(ready.values[problem.name])
         control, key = ready.controls[problem.name], ready.key
         cutoff = problem.dynamics.forcefield.cutoff
@@ -159,7 +160,7 @@ class _Walk:
         planned = problem.segments(longest)
         self._check_start(floats, planned)
         start, shown, extent = passes.begin(control.plan)(p, base, key, floats, step)
-        self._check_extent(extent, planned[0] if planned else Segment(0, 0, 0, ()))
+        self._check_extent(extent, leap, planned[0] if planned else Segment(0, 0, 0, ()))
         if words.stored.size and (told := words.told()) not in self._told:
             say(told)
             self._told.add(told)
@@ -172,7 +173,7 @@ class _Walk:
         state = start
         tape: list[tuple[Segment, Shape]] = []
         for segment in planned:
-            rolled = self._rolled(p, base, key, control, state, words, longest, segment, True, say)
+            rolled = self._rolled(p, base, key, control, leap, state, words, longest, segment, True, say)
             if segment.stride:
 
                 def measured(shape: Shape, rolled: Rolled = rolled, first: Array = state.step) -> Any:
@@ -195,7 +196,7 @@ class _Walk:
                 own = cotangents.of(segment)
                 # Of its own, so that each stretch comes back with the program that it went with.
                 then = ListControl(shape.plan, shape.block)
-                rolled = self._rolled(p, base, key, then, at, words, longest, segment, False, say)
+                rolled = self._rolled(p, base, key, then, leap, at, words, longest, segment, False, say)
                 whole = whole and bool(rolled.whole)
                 at = rolled.state
 
@@ -222,6 +223,7 @@ class _Walk:
         base: Values,
         key: Array,
         control: ListControl,
+        leap: Leap,
         state: FixedState,
         words: Store,
         longest: int,
@@ -238,7 +240,7 @@ class _Walk:
             return rolled, rolled.needed
 
         rolled, _ = _listed(control, say, segment, attempt)
-        self._check_extent(rolled.extent, segment)
+        self._check_extent(rolled.extent, leap, segment)
         if forward:
             words.keep(segment, rolled.words)
         return rolled
@@ -272,10 +274,15 @@ class _Walk:
         if largest * 2.0**self._bits > RANGE:
             raise NumericalError(self._too_large(largest, "at the start"))
 
-    def _check_extent(self, extent: Extent, segment: Segment) -> None:
-        """Raises where a stretch's numbers did not fit."""
+    def _check_extent(self, extent: Extent, leap: Leap, segment: Segment) -> None:
+        """Raises where a stretch's numbers did not fit, or an atom went too far in a step."""
         if np.isnan(force := float(extent.force)) or np.isinf(force):
             raise NonFiniteError(self._problem.name, segment)
+        # A force that does not fit is one that throws its atom as far as this in the step to come.
+        thrown = 0.0 if bool(extent.fits) else force * leap.time_step
+        furthest = max(float(extent.furthest), thrown) * 2.0**-self._bits
+        if leap.over(furthest):
+            raise BlownUpError(self._problem.name, segment, furthest)
         where = f"between steps {segment.start} and {segment.start + segment.steps}"
         if float(extent.moving) > RANGE:
             raise NumericalError(self._too_large(float(extent.moving) * 2.0**-self._bits, where))
@@ -313,7 +320,7 @@ def _listed(control: ListControl, say: Say, segment: Segment, attempt: Callable[
     """
     while True:
         out = attempt(control.shape(segment))
-        mended = control.mend(Report(jnp.zeros(()), out[-1], jnp.asarray(True)))
+        mended = control.mend(Report(jnp.zeros(()), jnp.zeros(()), out[-1], jnp.asarray(True)))
         if mended is None:
             return out
         say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")

@@ -14,9 +14,8 @@ of all frames; then, with the derivative of the loss by each of them, one pull-b
 frame. Frames of a learnt box keep their fractional coordinates (the Jacobian V^N is the same for all frames and drops
 out of the weights).
 
-The noise of a gradient comes from blocks: the frames are cut into equal stretches of time, each gives a gradient of its
-own, and their spread the standard error of their mean (H. Flyvbjerg and H. G. Petersen, J. Chem. Phys. 91, 461 (1989),
-doi:10.1063/1.457480). What the integrator's finite time step does to the ensemble is not differentiated.
+The noise of a gradient comes from what each frame does to it, correlated as frames are that follow each other (see
+`diffmd.adjoints.influence`). What the integrator's finite time step does to the ensemble is not differentiated.
 """
 
 from __future__ import annotations
@@ -32,21 +31,15 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, Stored, merged, run_steps
-from diffmd.adjoints.ensemble import (
-    Arrangement,
-    Ensemble,
-    Sample,
-    averages,
-    block_error,
-    effective_samples,
-    in_blocks,
-    neighboring,
-)
-from diffmd.adjoints.equilibrium import refusals, still
+from diffmd.adjoints.diffusion import molecules, still
+from diffmd.adjoints.ensemble import Arrangement, Ensemble, Sample, effective_samples
+from diffmd.adjoints.equilibrium import ineffective, refusals
+from diffmd.adjoints.influence import Influence, combinations, influences, scatter
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.programs import ProgramCache
+from diffmd.adjoints.sampled import LEAST, STRETCHES, Sampling, by_stretch, error, judged
 from diffmd.adjoints.sampling import Sampler
-from diffmd.box import widths
+from diffmd.box import volume, widths
 from diffmd.dynamics.segment import Opening
 from diffmd.errors import ConfigError
 from diffmd.neighbors import NeighborPlan, build
@@ -60,11 +53,10 @@ _NEIGHBORS = 128
 """Of an atom, for that count."""
 _MOST = 64
 """Frames of a chunk."""
-_TINY = 1e-300
 _COPIES = 4
 """Of all frames of a system, beside the ensemble itself, at the peak."""
-_CORRELATED = 0.5
-"""Correlation of neighbouring blocks past which their spread is no measure of the noise."""
+_KEPT = 512
+"""Stretches of frames whose gradients are kept apart."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,26 +72,25 @@ class _Part:
     """One system's loss and gradient, and what they say of themselves.
 
     Attributes:
-        blocks: gradients of the blocks (blocks first) by path; None where the frames are too few.
-        steps: the middle of each block.
-        effective, frames: of the term whose weights are the most uneven.
+        errors: standard errors by path; None where the frames are too few.
+        steps, norm: the middle of each stretch of time, and how large its gradient is as a part of the whole.
     """
 
     terms: Float[np.ndarray, "terms"]
     gradients: dict[str, np.ndarray]
-    blocks: dict[str, np.ndarray] | None
-    steps: Float[np.ndarray, "blocks"]
-    effective: float
-    frames: int
+    errors: dict[str, np.ndarray] | None
+    steps: Float[np.ndarray, "stretches"]
+    norm: Float[np.ndarray, "stretches"]
+    sampling: Sampling
 
 
 class Reweight(Adjoint):
     """Gradients of averages over ensembles that are sampled again when `min_effective` of their frames is reached."""
 
-    def __init__(self, objective: Objective, min_effective: float, blocks: int) -> None:
+    def __init__(self, objective: Objective, min_effective: float) -> None:
         self._problems = objective.with_mode("reverse").problems
-        self._min_effective, self._blocks = min_effective, blocks
-        self._averages = {problem.name: _Average(problem, blocks) for problem in self._problems}
+        self._min_effective = min_effective
+        self._averages = {problem.name: _Average(problem) for problem in self._problems}
         self._ensembles: dict[str, Ensemble] = {}
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
@@ -107,25 +98,24 @@ class Reweight(Adjoint):
         parts = [self._one(problem, ready, p, say, progress) for problem in self._problems]
         terms = [float(t) for part in parts for t in part.terms]
         gradients = merged([part.gradients for part in parts])
-        every = [part.blocks for part in parts]
-        known = [blocks for blocks in every if blocks is not None]
-        error = None
-        if len(known) == len(every):
+        known = [part.errors for part in parts if part.errors is not None]
+        errors = None
+        if len(known) == len(parts):
             # Systems are sampled independently of each other.
-            errors = {path: [block_error(blocks[path]) for blocks in known] for path in gradients}
-            error = {path: np.asarray(np.sqrt(np.sum(np.square(each), axis=0))) for path, each in errors.items()}
-        place = int(np.argmin([part.effective / part.frames for part in parts]))
+            errors = {path: np.asarray(np.sqrt(sum(np.square(one[path]) for one in known))) for path in gradients}
+        place = int(np.argmin([part.sampling.worth for part in parts]))
         worst, system = parts[place], self._problems[place].name if len(parts) > 1 else None
         health = Health(
             "effective_samples",
             worst.steps,
-            _relative(worst),
+            worst.norm,
             None,
             None,
-            self._advice(worst, gradients, error, known),
-            worst.effective,
+            worst.sampling.sentence(gradients, errors),
+            worst.sampling.effective,
         )
-        return Gradient(sum(terms), terms, gradients, health.of(system), error, samples=self._blocks)
+        samples = max(2, int(worst.sampling.independent))
+        return Gradient(sum(terms), terms, gradients, health.of(system), errors, samples=samples)
 
     def steps(self, p: P) -> int:
         """A run. Where the ensemble at hand is good enough, they are told as done at once."""
@@ -142,7 +132,8 @@ class Reweight(Adjoint):
             len(average.sampler.steps) * ready.values[name]["system.positions"].nbytes
             for name, average in self._averages.items()
         ]
-        return Stored(float(sum(frames) + _COPIES * max(frames)), 0, "sampled frames")
+        kept = _KEPT * sum(value.nbytes for value in p.values())
+        return Stored(float(sum(frames) + _COPIES * (max(frames) + kept)), 0, "sampled frames")
 
     def temporary(self) -> int:
         """See `Adjoint`."""
@@ -181,7 +172,7 @@ class Reweight(Adjoint):
             effective, frames = average.effective(seen, ensemble)
             if not effective >= self._min_effective * frames:
                 say(
-                    f"{label}{effective:.3g} of {frames} frames are effective at these parameters, fewer than "
+                    f"{label}at these parameters the weights leave {effective:.3g} of {frames} frames, less than "
                     f"{self._min_effective:g} of them: sampling {problem.steps} steps more"
                 )
                 seen = None
@@ -195,69 +186,31 @@ class Reweight(Adjoint):
             progress(problem.steps)
         return average.part(control.plan, p, base, ensemble, seen)
 
-    def _advice(
-        self,
-        worst: _Part,
-        gradients: Mapping[str, np.ndarray],
-        error: Mapping[str, np.ndarray] | None,
-        blocks: Sequence[Mapping[str, np.ndarray]],
-    ) -> str:
-        count = f"{worst.effective:.4g} of {worst.frames} frames are effective"
-        if error is None:
-            return f"{count}; some term has too few frames for the noise to be told: write more steps, or fewer blocks."
-        along = float(np.mean([neighboring(part) for one in blocks for part in one.values()]))
-        if along > _CORRELATED:
-            return (
-                f"{count}; blocks that follow each other are correlated ({along:.2f}), so the noise is larger than the "
-                "standard error says, or the system is not in equilibrium yet: write more steps, or equilibrate."
-            )
-        # Parameters have units of their own: the one whose noise is the largest part of it speaks for them.
-        noise = {path: float(np.linalg.norm(value)) for path, value in error.items()}
-        size = {path: float(np.linalg.norm(value)) for path, value in gradients.items()}
-        noisy = max(noise, key=lambda path: noise[path] / max(size[path], _TINY))
-        if noise[noisy] > size[noisy]:
-            return (
-                f"{count}; the gradient with respect to {noisy} ({size[noisy]:.2g}) is smaller than its noise "
-                f"({noise[noisy]:.2g}): write more steps, or take it that the loss is flat there."
-            )
-        share = noise[noisy] / max(size[noisy], _TINY)
-        return f"{count}; the noise is at most {share:.2g} of a parameter's gradient ({noisy})."
-
-
-def _relative(part: _Part) -> Float[np.ndarray, "blocks"]:
-    """How large the gradient of each block is, as a part of the whole: the root of the mean square over parameters."""
-    if part.blocks is None:
-        return np.array([])
-    ratios = [
-        np.sum(np.square(each).reshape(len(each), -1), axis=1) / max(float(np.sum(np.square(whole))), _TINY)
-        for each, whole in ((part.blocks[path], whole) for path, whole in part.gradients.items())
-    ]
-    return np.sqrt(np.mean(ratios, axis=0))
-
 
 class _Average:
     """The compiled functions of one problem."""
 
-    def __init__(self, problem: Problem, blocks: int) -> None:
+    def __init__(self, problem: Problem) -> None:
         self.sampler = Sampler(problem)
         self._problem = problem
         self._choice = self.sampler.choice
-        frames = len(self.sampler.steps)
-        self._blocks = in_blocks(self._choice, frames, blocks) if blocks <= frames else None
+        self._influence = Influence(problem.terms, self._choice, problem.weight)
+        self._molecules = molecules(problem.dynamics.forcefield)
         atoms = problem.dynamics.system.size
         most = max(1, min(_MOST, _PAIRS // (atoms * min(atoms, _NEIGHBORS))))
-        self._arranged = Arrangement.create(frames, 1 if self._blocks is None else blocks, most)
+        self._arranged = Arrangement.create(len(self.sampler.steps), most, _KEPT)
         self._cache = ProgramCache()
 
     def seen(self, plan: NeighborPlan, p: P, base: Values, sample: Sample) -> tuple[_Seen, Opening]:
         """The sample's energies and observables at `p`, and what tells whether a list missed a pair."""
 
-        def look(p: P, base: Values, chunks: Float[Array, "chunks size atoms 3"]) -> Any:
+        def look(p: P, base: Values, chunks: Float[Array, "chunks stretches stretch atoms 3"]) -> Any:
             # Values, lists and all are made a chunk at a time.
-            (energies, rows), openings = lax.map(lambda held: self._chunk(p, base, plan, held), chunks)
-            opening = Opening(jnp.max(openings.needed, (0, 1)), jnp.min(openings.reach))
+            look = jax.vmap(lambda held: self._stretch(p, base, plan, held))
+            (energies, rows), openings = lax.map(look, chunks)
+            opening = Opening(jnp.max(openings.needed, (0, 1, 2)), jnp.min(openings.reach))
             places = self._arranged.places
-            flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[places], (energies, rows))
+            flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:])[places], (energies, rows))
             return flat, opening
 
         (energies, rows), opening = self._once(("seen", plan), look)(dict(p), base, self._chunks(sample))
@@ -274,40 +227,50 @@ class _Average:
 
     def part(self, plan: NeighborPlan, p: P, base: Values, ensemble: Ensemble, seen: _Seen) -> _Part:
         """Loss and gradient."""
-
-        def estimate(energies: Array, rows: list[Array], reference: Array) -> Any:
-            def loss(energies: Array, rows: list[Array], among: Array | None = None) -> tuple[Array, Array]:
-                terms = averages(self._problem.terms, self._choice, energies, reference, rows, among)
-                return self._problem.weight * jnp.sum(terms), self._problem.weight * terms
-
-            def apart(energies: Array, rows: list[Array]) -> Array:
-                # Each frame is in one block: the derivative of the sum is each block's own.
-                if self._blocks is None:
-                    return jnp.zeros_like(energies[0])
-                return jnp.sum(lax.map(lambda block: loss(energies, rows, block)[0], jnp.asarray(self._blocks)))
-
-            cts, terms = jax.grad(loss, argnums=(0, 1), has_aux=True)(energies, rows)
-            own = jax.grad(apart, argnums=(0, 1))(energies, rows)
-            both = jax.tree.map(lambda *ct: self._spread(jnp.stack(ct)), cts, own)
-            return terms, both
-
-        reference = jnp.asarray(ensemble.energies)
-        terms, cts = self._once("estimate", estimate)(seen.energies, seen.rows, reference)
-        arguments = (dict(p), base, self._chunks(ensemble.sample), cts)
-        gradients, blocks = self._once(("pull", plan), lambda *given: self._pull(plan, *given))(*arguments)
-        effective, frames = self.effective(seen, ensemble)
+        influence = self._influence
+        given = (seen.energies, seen.rows, jnp.asarray(ensemble.energies))
+        moved = self._once("moved", influence.moved)(*given)
+        away, counted, pulled, shifted = (
+            self._points(self._arranged.sums(np.asarray(each, float)))
+            for each in (moved.moved, moved.counted, moved.pulled, moved.energies)
+        )
+        type_ = moved.means.dtype
+        over = jnp.asarray(scatter(away, counted), type_)
+        curved = self._once("curvature", influence.curvature)(moved.means, seen.rows, jnp.asarray(away, type_), over)
+        factors, along = combinations(np.asarray(curved, float), away)
+        pulls = self._once("pulls", influence.pulls)(*given, jnp.asarray(along, type_))
+        arguments = (dict(p), base, self._chunks(ensemble.sample), jax.tree.map(self._spread, pulls))
+        own, whole = self._once(("pull", plan), lambda *given: self._pull(plan, *given))(*arguments)
+        gradients, on_it = {}, {}
+        for path in p:
+            each = np.asarray(own[path], float)
+            each = self._points(each.reshape(-1, *each.shape[2:])[: self._arranged.stretches])
+            gradients[path] = np.asarray(each.sum(axis=(0, 1)), p[path].dtype)
+            on_it[path] = influences(each, np.asarray(whole[path], float), counted, influence.by_group(pulled), factors)
+        errors = {path: error(each) for path, each in on_it.items()}
+        known = {path: each for path, each in errors.items() if each is not None}
+        names = [f"what {term.name} measures" for term in self._problem.terms]
+        series = {"the potential energy": shifted[:, 0], **dict(zip(names, pulled.T, strict=True))}
+        enough = len(known) == len(p) and all(len(own) >= LEAST for own in self._choice)
         return _Part(
-            np.asarray(terms),
-            {path: np.asarray(value) for path, value in gradients.items()},
-            None if self._blocks is None else {path: np.asarray(value) for path, value in blocks.items()},
-            np.array([])
-            if self._blocks is None
-            else np.array([self.sampler.steps[own].mean() for own in self._blocks]),
-            effective,
-            frames,
+            np.asarray(self._once("terms", influence.terms)(moved.means, seen.rows)),
+            gradients,
+            known if enough else None,
+            np.array([part.mean() for part in np.array_split(self.sampler.steps, min(STRETCHES, len(counted)))]),
+            by_stretch(gradients, on_it),
+            judged(*self.effective(seen, ensemble), series, on_it, self._still(p, base, ensemble.sample)),
         )
 
-    def _chunk(self, p: P, base: Values, plan: NeighborPlan, held: Float[Array, "size atoms 3"]) -> Any:
+    def _points(self, stretches: Float[np.ndarray, "stretches *shape"]) -> Float[np.ndarray, "points *shape"]:
+        """Sums over so many stretches that every term has a frame among those of each."""
+        together = -(-self._influence.apart // self._arranged.stretch)
+        return np.asarray(np.add.reduceat(stretches, np.arange(0, len(stretches), together), axis=0))
+
+    def _still(self, p: P, base: Values, sample: Sample) -> str | None:
+        box = self._problem.box(self._problem.values(p, base))
+        return still(sample.frames, self._molecules, float(volume(box))) if box.periodic else None
+
+    def _stretch(self, p: P, base: Values, plan: NeighborPlan, held: Float[Array, "stretch atoms 3"]) -> Any:
         """(beta U, observables) of some frames, and what tells whether their lists missed a pair."""
         dynamics, terms = self._problem.dynamics, self._problem.terms
 
@@ -326,27 +289,31 @@ class _Average:
 
         return jax.vmap(one)(held)
 
-    def _pull(self, plan: NeighborPlan, p: P, base: Values, chunks: Array, cts: Any) -> Any:
-        """The gradient, and that of each block: cotangents of the frames pulled back to the parameters."""
-        parts = jax.tree.map(lambda x: jnp.zeros((self._arranged.blocks, *x.shape), x.dtype), p)
+    def _pull(self, plan: NeighborPlan, p: P, base: Values, chunks: Array, pulls: tuple[Any, Any]) -> Any:
+        """Changes of frames pulled back to the parameters: stretch by stretch those that are each group's, and as a
+        whole the others."""
 
-        def add(total: Any, given: Any) -> tuple[Any, None]:
-            held, ct, block = given
-            _, vjp, _ = jax.vjp(lambda q: self._chunk(q, base, plan, held), p, has_aux=True)
-            (both,) = jax.vmap(vjp)(ct)
-            whole, parts = total
-            whole = jax.tree.map(lambda sum_, new: sum_ + new[0], whole, both)
-            return (whole, jax.tree.map(lambda sum_, new: sum_.at[block].add(new[1]), parts, both)), None
+        def stretch(held: Array, own: Any, others: Any) -> tuple[Any, Any]:
+            _, vjp, _ = jax.vjp(lambda q: self._stretch(q, base, plan, held), p, has_aux=True)
+            return jax.vmap(vjp)(own)[0], jax.vmap(vjp)(others)[0]
 
-        start = (jax.tree.map(jnp.zeros_like, p), parts)
-        return lax.scan(add, start, (chunks, cts, jnp.asarray(self._arranged.block)))[0]
+        def add(total: Any, given: Any) -> tuple[Any, Any]:
+            own, others = jax.vmap(stretch)(*given)
+            return jax.tree.map(lambda sum_, new: sum_ + jnp.sum(new, axis=0), total, others), own
 
-    def _spread(self, both: Float[Array, "two frames *shape"]) -> Float[Array, "chunks two size *shape"]:
-        """Cotangents of frames in chunks; zero for those that only fill up."""
-        real = self._arranged.real.reshape(*self._arranged.real.shape, *[1] * (both.ndim - 2))
-        return jnp.moveaxis(jnp.where(real, both[:, self._arranged.order], 0), 0, 1)
+        count = len(jax.tree.leaves(pulls[1])[0][0][0])
+        start = jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), p)
+        others, own = lax.scan(add, start, (chunks, *pulls))
+        return own, others
 
-    def _chunks(self, sample: Sample) -> Float[Array, "chunks size atoms 3"]:
+    def _spread(
+        self, pulls: Float[Array, "pulls frames *shape"]
+    ) -> Float[Array, "chunks stretches pulls stretch *shape"]:
+        """Changes of frames in chunks; zero for those that only fill up."""
+        real = self._arranged.real.reshape(*self._arranged.real.shape, *[1] * (pulls.ndim - 2))
+        return jnp.moveaxis(jnp.where(real, pulls[:, self._arranged.order], 0), 0, 2)
+
+    def _chunks(self, sample: Sample) -> Float[Array, "chunks stretches stretch atoms 3"]:
         return jnp.asarray(sample.frames[self._arranged.order])
 
     def temporary(self) -> int:
@@ -370,21 +337,18 @@ class ReweightSpec(MethodSpec):
     method: Literal["reweight"] = "reweight"
     min_effective: float = quantity(
         0.9,
-        doc="Fresh sampling where less than this fraction of the frames is effective: exp(-sum w ln w) of weights w.",
+        doc="Fresh sampling where the weights w leave less than this fraction of the frames: exp(-sum w ln w) of them.",
         gt=0,
         le=1,
-    )
-    blocks: int = quantity(
-        10, doc="Equal stretches of time, whose own gradients tell the standard error.", ge=2, le=10_000
     )
 
     def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
         """See `MethodSpec`."""
-        return Reweight(objective, self.min_effective, self.blocks)
+        return Reweight(objective, self.min_effective)
 
     def problems(self, settings: Sequence[Setting]) -> Iterator[ConfigError]:
         """Whatever has no equilibrium average over configurations, or does not change one."""
         for setting in settings:
             yield from refusals(setting)
         # Parameters are shared by all systems.
-        yield from still(settings[0].parameters if settings else ())
+        yield from ineffective(settings[0].parameters if settings else ())

@@ -28,7 +28,7 @@ from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.loading import LoadedConfig, load_data
 from diffmd.config.schema import Config
-from diffmd.dynamics.march import NonFiniteError
+from diffmd.dynamics.march import DivergedError
 from diffmd.errors import ConfigError
 from diffmd.io.results import write_gradcheck
 from diffmd.io.values import plain
@@ -152,5 +152,5 @@ def _case(
             balance=balance,
             odd=odd,
         )
-    except NonFiniteError as failure:
+    except DivergedError as failure:
         raise explained(experiment, ready, p, failure) from failure

@@ -16,7 +16,7 @@ from diffmd.commands.experiment import explained
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.dynamics.frame import Frame
-from diffmd.dynamics.march import ListControl, NonFiniteError
+from diffmd.dynamics.march import DivergedError, ListControl, NonFiniteError
 from diffmd.dynamics.schedule import Segment
 from diffmd.io.files import link
 from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter
@@ -124,7 +124,7 @@ def record(
 
         try:
             end = recorder.run(p, base, ready.key, control, state, plan, accepted, reporter.message)
-        except NonFiniteError as failure:
+        except DivergedError as failure:
             raise explained(experiment, ready, p, failure) from failure
         reporter.finish()
     return end

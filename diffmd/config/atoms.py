@@ -17,6 +17,7 @@ from diffmd.config.inputs import structure as structure_of
 from diffmd.config.positions import FilePositions, LatticePositions, draw_positions, lattice_box
 from diffmd.config.sections.system import StartSpec
 from diffmd.config.velocities import FileVelocities, VelocitiesSpec, draw_velocities
+from diffmd.connectivity import Bonds, made_whole
 from diffmd.errors import ConfigError, OutputError
 from diffmd.io.rundir import TRAJECTORY
 from diffmd.io.structures import Structure, read_structure
@@ -36,6 +37,7 @@ class StartingAtoms:
         names: of each atom, where a structure file has such; None: those of their types.
         positions, velocities: of each atom.
         box_vectors, box_shape: the box; the identity where there is none.
+        file_box: that of the structure that positions come from, by which it may have wrapped them; None without.
         step: number of the first step.
     """
 
@@ -45,7 +47,15 @@ class StartingAtoms:
     velocities: Float[np.ndarray, "atoms 3"]
     box_vectors: Float[np.ndarray, "3 3"]
     box_shape: BoxShape
+    file_box: Float[np.ndarray, "3 3"] | None
     step: int
+
+    def whole(self, bonds: Bonds) -> StartingAtoms:
+        """The same with every molecule whole along its bonds, where the box (or that of the file) tore it apart."""
+        positions = self.positions
+        for vectors in (self.file_box, None if self.box_shape == "none" else self.box_vectors):
+            positions = made_whole(positions, bonds, vectors).positions
+        return dataclasses.replace(self, positions=positions)
 
 
 def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: Path, momentum: bool) -> StartingAtoms:
@@ -107,6 +117,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
         np.asarray(velocities, float),
         h,
         shape,
+        structure.box if structure is not None and isinstance(spec.positions, FilePositions | None) else None,
         0 if run is None else run.step,
     )
 

@@ -199,6 +199,8 @@ class _System:
         if self.atoms.box_shape != "none":
             check_reach(effective, self.atoms.box_vectors, made)
         self.potentials = {last(path): potential for path, potential in made.items()}
+        self.bonds = bonded_pairs(self.potentials.values())
+        self.atoms = self.atoms.whole(self.bonds)
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
         self.system = dataclasses.replace(bare, excluded=excluded)
         self.values = self._values()
@@ -216,7 +218,7 @@ class _System:
     def _drawn(self, replica: int) -> Values:
         if not replica:
             return self.values
-        atoms = self._atoms(replica)
+        atoms = self._atoms(replica).whole(self.bonds)
         moved = {"system.positions": atoms.positions, "system.velocities": atoms.velocities}
         return {**self.values, **{path: jnp.asarray(value, dtype=float) for path, value in moved.items()}}
 
@@ -255,7 +257,7 @@ class _System:
             problem,
             self.values,
             self._equilibration(problem),
-            bonded_pairs(self.potentials.values()),
+            self.bonds,
             self.atoms.names,
             recorded,
             self._drawn,
@@ -321,9 +323,10 @@ class _System:
             box,
             path,
             self.atoms.positions,
-            reader_of(self.loaded.folder, system.units, system.size),
+            reader_of(self.loaded.folder, system, box, self.bonds),
             self._function,
             tuple(self.potentials),
+            self.bonds,
         )
 
     def _term(

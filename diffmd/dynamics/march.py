@@ -24,13 +24,27 @@ Carry = TypeVar("Carry")
 Extra = TypeVar("Extra")
 
 
-class NonFiniteError(NumericalError):
-    """A segment of the problem called `problem` ended in nan or infinity."""
+class DivergedError(NumericalError):
+    """A segment of the problem called `problem` is no result."""
 
-    def __init__(self, problem: str, segment: Segment) -> None:
-        super().__init__(f"not finite between steps {segment.start} and {segment.start + segment.steps}")
+    def __init__(self, what: str, problem: str, segment: Segment) -> None:
+        super().__init__(f"{what} between steps {segment.start} and {segment.start + segment.steps}")
         self.problem = problem
         self.segment = segment
+
+
+class NonFiniteError(DivergedError):
+    """It ended in nan or infinity."""
+
+    def __init__(self, problem: str, segment: Segment) -> None:
+        super().__init__("not finite", problem, segment)
+
+
+class BlownUpError(DivergedError):
+    """An atom went too far in one step (see `Leap`)."""
+
+    def __init__(self, problem: str, segment: Segment, furthest: float) -> None:
+        super().__init__(f"an atom went {furthest:.3g} in one step", problem, segment)
 
 
 @dataclasses.dataclass
@@ -132,6 +146,7 @@ def march(
     state: Carry,
     segments: Iterable[Segment],
     control: ListControl,
+    too_far: Callable[[float], bool],
     advance: Callable[[Shape, Carry], tuple[Carry, Any, Report, Extra]],
     accepted: Callable[[Segment, Shape, Carry, Carry, Any, Extra], None],
     say: Callable[[str], None],
@@ -141,26 +156,29 @@ def march(
     Args:
         problem: its name, for errors.
         state: what is carried from segment to segment.
+        too_far: whether an atom that went so far in one step went too far (`Leap.over`).
         advance: runs one segment of a shape from a state.
         accepted: told of each segment that kept its bounds: (segment, shape, state before, state after, rows, extra).
         say: told when a segment had to be run again.
 
     Raises:
         NonFiniteError: a segment left the finite numbers.
+        BlownUpError: an atom went too far in one step.
         NumericalError: a bound was broken that nothing mends.
     """
     for segment in segments:
         while True:
             shape = control.shape(segment)
             after, rows, report, extra = advance(shape, state)
-            finite = bool(report.finite)
+            finite, furthest = bool(report.finite), float(np.sqrt(report.furthest2))
+            sound = finite and not too_far(furthest)
             # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.
             doubtful = control.block > 1 or control.plan.overflowed(np.asarray(report.needed))
-            mended = control.mend(report) if finite or doubtful else None
+            mended = control.mend(report) if sound or doubtful else None
             if mended is None:
-                if not finite:
-                    raise NonFiniteError(problem, segment)
-                break
+                if sound:
+                    break
+                raise BlownUpError(problem, segment, furthest) if finite else NonFiniteError(problem, segment)
             say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
         # Before it is told: a checkpoint that `accepted` writes holds what the next segment will be run with.
         control.relax(report)

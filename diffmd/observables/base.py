@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box
 from diffmd.dynamics.frame import Frame
@@ -85,6 +85,7 @@ class ObservableContext:
         load_function: (``./mine.py:function`` or ``package.module:function``, path in the config where it stands, for
             errors) -> the function.
         potentials: names of the system's potentials.
+        bonds: pairs of atoms that potentials bond; along them the start, and the structures read, are whole.
     """
 
     system: System
@@ -94,6 +95,7 @@ class ObservableContext:
     read_structure: Callable[[str, int, str], ReadStructure] = _no_structure
     load_function: Callable[[str, str], Callable[..., Any]] = _no_function
     potentials: tuple[str, ...] = ()
+    bonds: Int[np.ndarray, "bonds 2"] = dataclasses.field(default_factory=lambda: np.zeros((0, 2), int))
 
     def path(self, below: str) -> str:
         """Path in the config of what stands `below` this observable, for errors."""

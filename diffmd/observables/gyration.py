@@ -111,7 +111,7 @@ class _MoleculesSpec(Spec):
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES
     molecules: int = MOLECULES
-    unwrap: bool = UNWRAP
+    unwrap: bool | None = UNWRAP
 
 
 class _WeighedSpec(_MoleculesSpec):

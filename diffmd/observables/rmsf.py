@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from diffmd.box import transform
 from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, ObservableContext, SeriesObservable
-from diffmd.observables.molecules import UNWRAP, Molecules
+from diffmd.observables.molecules import UNWRAP, Molecules, check_whole
 from diffmd.observables.selection import ATOMS, TYPES, select
 from diffmd.observables.superposition import covariance, optimal_rotation
 from diffmd.observables.vectors import root
@@ -74,7 +74,7 @@ class FluctuationSpec(Spec):
         True, doc="true: each frame is first laid on the first one (translation and rotation); false: as it is."
     )
     each: bool = quantity(True, doc="true: the value of each atom, as an array; false: their mean.")
-    unwrap: bool = UNWRAP
+    unwrap: bool | None = UNWRAP
 
     def build(self, context: ObservableContext) -> SeriesObservable:
         """The observable.
@@ -85,4 +85,6 @@ class FluctuationSpec(Spec):
         selected = select(context, self.atoms, self.types)
         if self.superpose and len(selected) < 2:
             raise ConfigError("one atom superposes on any other; select at least two", context.name)
-        return Fluctuation(Molecules(selected[None], False, self.unwrap), self.superpose, self.each)
+        if self.superpose:
+            check_whole(context, [selected], self.unwrap)
+        return Fluctuation(Molecules(selected[None], False, self.unwrap is True), self.superpose, self.each)

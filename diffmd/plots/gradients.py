@@ -56,10 +56,10 @@ _CURVES: Mapping[str, _Curve] = {
         "largest force that is left after each Newton step at the end of the run",
     ),
     "effective_samples": _Curve(
-        "Block by block",
+        "Stretch by stretch",
         "step",
-        "gradient of each block / whole",
-        "gradient of each block of frames, as a part of the whole, along the trajectory",
+        "gradient of each stretch / whole",
+        "gradient of each stretch of frames, as a part of the whole, along the trajectory",
     ),
 }
 

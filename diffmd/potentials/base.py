@@ -58,6 +58,8 @@ class TermPotential(Potential):
 
     atoms: Int[np.ndarray, "terms arity"]
     """The atoms of each term, in order."""
+    limit: ClassVar[str | None] = None
+    """The field with the length that a link never reaches; None where there is none."""
 
     @abc.abstractmethod
     def term_energies(self, p: Parameters, v: Float[Array, "terms links 3"]) -> Float[Array, "terms"]:
@@ -68,6 +70,8 @@ class TermForce(Potential):
     """As `TermPotential`, but the derivative with respect to the vectors is given, not derived."""
 
     atoms: Int[np.ndarray, "terms arity"]
+    limit: ClassVar[str | None] = None
+    """As in `TermPotential`."""
 
     @abc.abstractmethod
     def term_gradients(self, p: Parameters, v: Float[Array, "terms links 3"]) -> Float[Array, "terms links 3"]:

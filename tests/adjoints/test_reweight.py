@@ -54,8 +54,8 @@ def exact(r0: float, k: float, t: float, *functions: Any) -> list[float]:
     return [float(np.sum(density * f(r)) / np.sum(density)) for f in functions]
 
 
-def method(case: Case, min_effective: float = 0.9, blocks: int = 10) -> Reweight:
-    return Reweight(case.experiment.objective, min_effective, blocks)
+def method(case: Case, min_effective: float = 0.9) -> Reweight:
+    return Reweight(case.experiment.objective, min_effective)
 
 
 def distances(adjoint: Reweight, system: str = "default") -> np.ndarray:
@@ -127,7 +127,7 @@ class TestFormula:
         loss = [{"observable": {"kind": "radius_of_gyration"}, "compare": "none", "frames": FRAMES}]
         masses = ["system.atoms.0.mass", "system.atoms.1.mass"]
         case = ready(changed(SPRING, system__atoms=atoms, loss=loss, parameters=masses, dynamics__steps=200))
-        adjoint = method(case, blocks=2)
+        adjoint = method(case)
         found = adjoint.gradient(case.ready, case.p, nothing, nothing)
         # R_g = r sqrt(m M) / (m + M), and the masses leave the distribution of r as it is.
         mean = distances(adjoint).mean()
@@ -149,7 +149,7 @@ class TestFormula:
         assert float(found.gradients[R0]) == pytest.approx(expected, rel=1e-9)
         assert found.terms == pytest.approx([cold.mean(), 2 * warm_r.mean()], rel=1e-12)
         assert found.health.system == "cold"
-        assert found.health.advice.startswith("System cold: 200 of 200 frames are effective")
+        assert found.health.advice.startswith("System cold: The 200 frames are worth ")
 
     def test_effective_samples(self):
         assert effective_samples(np.full(7, 3.0), np.full(7, 5.0)) == pytest.approx(7)
@@ -158,15 +158,20 @@ class TestFormula:
         assert effective_samples(np.array([0.0, 800.0, 900.0]), np.zeros(3)) == pytest.approx(1)
         assert effective_samples(np.array([0.0, np.nan]), np.zeros(2)) == 0
 
-    @pytest.mark.parametrize(("frames", "blocks", "most"), [(200, 10, 64), (23, 4, 2), (7, 7, 3), (100, 1, 100)])
-    def test_chunks_hold_every_frame_once(self, frames: int, blocks: int, most: int):
-        arranged = Arrangement.create(frames, blocks, most)
-        assert arranged.order.shape[1] <= most
+    @pytest.mark.parametrize(
+        ("frames", "most", "kept"), [(200, 64, 512), (200, 64, 30), (23, 2, 4), (7, 64, 3), (100, 100, 1), (2, 1, 9)]
+    )
+    def test_chunks_hold_every_frame_once(self, frames: int, most: int, kept: int):
+        arranged = Arrangement.create(frames, most, kept)
+        chunks, across, stretch = arranged.order.shape
+        assert across * stretch <= most
+        assert arranged.stretches <= max(kept, -(-frames // most))
         np.testing.assert_array_equal(arranged.order.ravel()[arranged.places], np.arange(frames))
-        spread = np.repeat(arranged.block, arranged.order.shape[1])[arranged.places]
-        sizes = np.bincount(spread, minlength=blocks)
-        assert (np.diff(spread) >= 0).all()
-        assert sizes.max() - sizes.min() <= 1
+        np.testing.assert_array_equal(np.flatnonzero(arranged.real), np.arange(frames))
+        numbers = np.arange(frames) ** 2
+        padded = np.where(arranged.real, numbers[arranged.order], 0).sum(axis=2).ravel()
+        np.testing.assert_array_equal(arranged.sums(numbers), padded[: arranged.stretches])
+        assert chunks * across >= arranged.stretches
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +202,8 @@ class TestSampling:
         last = adjoint.saved()
         far = adjoint.gradient(case.ready, at(case, r0=0.35), said.append, steps.append)
         assert len(said) == 1
-        assert "of 200 frames are effective" in said[0]
+        assert "the weights leave" in said[0]
+        assert "of 200 frames, less than 0.9 of them: sampling 2000 steps more" in said[0]
         assert far.health.effective_samples == pytest.approx(200)
         # Whatever was sampled, the same number of steps is told.
         assert sum(steps) == 3 * adjoint.steps(case.p)
@@ -225,7 +231,7 @@ class TestSampling:
             {"observable": DISTANCE, "compare": "none", "frames": {"from": 40, "every": 20, "to": 100}},
         ]
         case = ready(changed(SPRING, loss=loss, dynamics__steps=100))
-        adjoint = method(case, blocks=2)
+        adjoint = method(case)
         found = adjoint.gradient(case.ready, case.p, nothing, nothing)
         r = distances(adjoint)
         steps = [*range(0, 81, 10), 100]
@@ -233,9 +239,9 @@ class TestSampling:
         assert r[0] == pytest.approx(0.3)
         own = [steps.index(step) for step in (40, 60, 80, 100)]
         np.testing.assert_allclose(found.terms, [r[:9].mean(), r[own].mean()])
-        # The second term has one frame in the first half.
+        # The second term has four frames.
         assert found.standard_error is None
-        assert "too few frames" in found.health.advice
+        assert "too few to tell the noise; write more steps" in found.health.advice
 
     @pytest.mark.filterwarnings("ignore:overflow")
     def test_a_run_that_left_the_finite_numbers_is_explained(self):
@@ -274,7 +280,7 @@ LIQUID = changed(
 class TestLiquid:
     def test_it_is_the_derivative_of_the_weighted_loss(self):
         case = ready(LIQUID)
-        adjoint = method(case, 1e-9, 3)
+        adjoint = method(case, 1e-9)
         adjoint.gradient(case.ready, case.p, nothing, nothing)
         # Frames of the first parameters count unevenly at these, the box included.
         p = {path: value * 1.01 for path, value in case.p.items()}
@@ -414,7 +420,7 @@ class TestSpring:
         assert best[R0] == pytest.approx(wanted, rel=0.02)
         assert np.sqrt(t / best[K]) == pytest.approx(np.sqrt(t / stiff), rel=0.02)
         # Many updates share one simulation.
-        sampled = sum("frames are effective" in text for text in listener.said)
+        sampled = sum("the weights leave" in text for text in listener.said)
         assert 1 <= sampled <= 20
 
 
@@ -425,7 +431,7 @@ class TestCommands:
         assert health["kind"] == "effective_samples"
         assert health["effective_samples"] == pytest.approx(200)
         assert health["norm"] is None
-        assert "200 of 200 frames are effective" in health["advice"]
+        assert "The 200 frames are worth" in health["advice"]
         assert set(result.answer["standard_error"]) == {R0, K, T}
 
     def test_gradcheck_says_what_to_compare_with(self, tmp_path: Path):
@@ -446,7 +452,7 @@ class TestCommands:
         listener = Listener()
         train(request(config, tmp_path / "whole"), listener)
         # The ensemble is kept over an interruption, and sampled again before and after it.
-        assert 1 <= sum("frames are effective" in text for text in listener.said) <= 4
+        assert 1 <= sum("the weights leave" in text for text in listener.said) <= 4
         for after in (2, 1):
             with pytest.raises(Interrupted):
                 train(request(config, tmp_path / "run", resume=True), Listener(after))

@@ -85,6 +85,7 @@ def _frames(lines: Sequence[str], path: Path) -> list[_Frame]:
                 title + 1,
                 f"it counts {frame.count} atoms, and {got} lines follow, not these and a box: truncated",
             )
+        _box(lines[frame.box], path, frame)
         found.append(frame)
         title = frame.box + 1
     if not found:
@@ -102,7 +103,9 @@ def _width(line: str, path: Path, at: int) -> int:
     points = [k for k, character in enumerate(line) if character == "." and k >= _NUMBERS]
     distances = {second - first for first, second in itertools.pairwise(points[:3])}
     if len(points) < 3 or len(distances) != 1:
-        raise refused(path, at, "after column 20 there should be x, y and z with decimal points at equal distances")
+        raise refused(
+            path, at, "here should be an atom, with x, y and z after column 20, their decimal points equally far apart"
+        )
     return distances.pop()
 
 
@@ -112,9 +115,8 @@ def _numbers(line: str, width: int, path: Path, at: int) -> tuple[float, ...]:
     fields = [text[k : k + width] for k in range(0, len(text), width)]
     values = [number(field) for field in fields]
     if len(values) not in (3, 6) or None in values or any(field.count(".") != 1 for field in fields):
-        raise refused(
-            path, at, f"after column 20 there should be 3 or 6 numbers, each {width} columns wide, not {shown(text)}"
-        )
+        what = f"here should be an atom, with 3 or 6 numbers after column 20, each {width} columns wide"
+        raise refused(path, at, f"{what}, not {shown(text)}")
     points = [field.index(".") for field in fields]
     # A velocity has one more decimal than a position.
     if len(set(points[:3])) != 1 or len(set(points[3:])) > 1 or len(fields[-1]) != width:

@@ -5,6 +5,7 @@ Source: https://mmcif.wwpdb.org/dictionaries/mmcif_pdbx_v50.dic/Categories/atom_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffmd.errors import ConfigError
-from diffmd.io.files import reason
 from diffmd.io.structures.base import Structure, pick_frame
 from diffmd.io.structures.sites import Site, cell_of, structure_of_sites
 from diffmd.io.structures.text import number, read_lines, shown
@@ -52,11 +52,13 @@ def read_mmcif(path: Path, frame: int, units: Units) -> Structure:
 def _block(path: Path) -> cif.Block:
     from gemmi import cif
 
+    text = "\n".join(read_lines(path)).encode("utf-8", "backslashreplace").decode()
     try:
-        document = cif.read_string("\n".join(read_lines(path)))
+        document = cif.read_string(text)
     except (ValueError, RuntimeError) as error:
-        # gemmi names the string, where it was told of no file.
-        raise ConfigError(f"cannot read {path}: it is no CIF file, or damaged ({reason(error)})") from error
+        # gemmi says "string:12:3(400): what is wrong".
+        told = re.sub(r"^string:(\d+):\d+\(\d+\)", r"line \1", str(error))
+        raise ConfigError(f"cannot read {path}: it is no CIF file, or damaged ({told})") from error
     if not len(document):
         raise ConfigError(f"cannot read {path}: the file is empty")
     return next((block for block in document if block.find_mmcif_category("_atom_site.").width()), document[0])

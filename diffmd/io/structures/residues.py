@@ -29,6 +29,8 @@ _VARIANTS = {
 _POLYMER = frozenset(name for names in _VARIANTS.values() for name in names)
 _ANY = frozenset(("UNK", "N", "DN"))
 """Residues of any kind: what they are made of is not known."""
+_BEADS = frozenset(("W",))
+"""Water of the MARTINI models, which is no tungsten."""
 _LETTERS = frozenset("HDCNOSP")
 _ION = re.compile(r"([A-Za-z]{1,2})\d?[+-]\d?")
 
@@ -43,6 +45,8 @@ def residue_elements(residue: str, names: Sequence[str]) -> tuple[str | None, ..
     atoms are virtual sites, and unknown. Atoms named as their residue (``MG``, ``CL-``) are that element, if
     the name has two letters or a charge or is an ion of the PDB.
     """
+    if residue in _BEADS:
+        return (None,) * len(names)
     family = _family(residue.upper())
     if family is None:
         element = _ion(residue)
