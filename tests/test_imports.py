@@ -13,7 +13,7 @@ ROOT = Path(diffmd.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 
 ORDER = (
-    {"errors", "paths", "slopes", "units", "box", "connectivity", "spec", "system"},
+    {"errors", "paths", "slopes", "units", "quantities", "box", "connectivity", "spec", "system"},
     {"neighbors"},
     {"potentials"},
     {"forcefield"},

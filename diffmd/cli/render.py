@@ -64,7 +64,8 @@ def gradcheck_table(rows: Sequence[Mapping[str, Any]]) -> None:
     table.add_column("verdict")
     for row in rows:
         verdict = str(row["verdict"])
-        cells = [str(row[key]) for key in ("case", "parameter", "method")]
+        per_unit = f" (per {row['unit']})" if "unit" in row else ""
+        cells = [str(row["case"]), f"{row['parameter']}{per_unit}", str(row["method"])]
         numbers = [_number(row[key], digits) for key, digits in (("ad", 10), ("fd", 10), ("fd_error", 2))]
         table.add_row(
             *map(Text, cells),

@@ -189,21 +189,23 @@ def _epochs(file: Path) -> Columns:
     found = training.read_training(file.parent)
     columns: Columns = {"epoch": found.epoch, "loss": found.loss, "gradient_norm": found.gradient_norm}
     columns |= _flat("terms", found.terms)
+    units = results.parameter_units(file)
     for group, values in (("parameters", found.parameters), ("gradients", found.gradients)):
         for path, value in values.items():
-            columns |= _flat(f"{group}.{path}", value)
+            unit = units.get(path) if group == "parameters" else None
+            columns |= _flat(f"{group}.{path}", value, "" if unit is None else f" ({unit})")
     return columns
 
 
 def _scan(file: Path) -> Columns:
     found = results.read_scan(file.parent)
-    return {"value": found.value, "loss": found.loss, **_flat("gradient", found.gradient)}
+    return {found.heading: found.value, "loss": found.loss, **_flat("gradient", found.gradient)}
 
 
-def _flat(name: str, values: np.ndarray) -> Columns:
-    """(rows, ...) as one column a number: ``name``, or ``name.0``, ``name.1``, ..."""
+def _flat(name: str, values: np.ndarray, unit: str = "") -> Columns:
+    """(rows, ...) as one column a number: ``name``, or ``name.0``, ``name.1``, ..., with the `unit` behind."""
     indices = itertools.product(*map(range, values.shape[1:]))
-    labels = [".".join((name, *map(str, index))) for index in indices]
+    labels = [".".join((name, *map(str, index))) + unit for index in indices]
     return dict(zip(labels, values.reshape(len(values), len(labels)).T, strict=True))
 
 

@@ -19,6 +19,7 @@ from diffmd.commands.experiment import (
     resources,
     starting_parameters,
 )
+from diffmd.commands.facts import Facts, facts_of
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
@@ -73,7 +74,9 @@ def gradcheck(
             check_stop(session.reporter)
         session.reporter.finish()
         passed = all(row.verdict == "agrees" for row in rows)
-        answer = {"passed": passed, "rows": [plain(dataclasses.asdict(row)) for row in rows]}
+        facts = {name: facts_of(loaded) for name, loaded in cases.items()}
+        told = [{**plain(dataclasses.asdict(row)), **_unit(facts[row.case], row)} for row in rows]
+        answer = {"passed": passed, "rows": told}
         write_gradcheck(session.folder, answer)
         agree = sum(row.verdict == "agrees" for row in rows)
         lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
@@ -81,6 +84,12 @@ def gradcheck(
         if passed and session.loaded is not None:
             following = typed("gradient" if session.config.train is None else "train", request.config)
         return session.finish(CommandResult(answer, lines, following, 0 if passed else 4))
+
+
+def _unit(facts: Facts, row: Row) -> dict[str, str]:
+    """The unit of the parameter of a row, where it has one."""
+    unit = facts.unit(row.parameter)
+    return {} if unit is None else {"unit": unit}
 
 
 def _methods(methods: Sequence[str]) -> tuple[str, ...]:

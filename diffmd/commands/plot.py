@@ -170,7 +170,7 @@ def _gradients(wish: Wish) -> list[Picture]:
     if not (wish.folder / GRADIENTS).exists():
         return []
     result = read_gradients(wish.folder / GRADIENTS)
-    return [draw_gradients(result)] if result.gradients else []
+    return [draw_gradients(result, wish.facts.named_units(result.gradients))] if result.gradients else []
 
 
 def _scan(wish: Wish) -> list[Picture]:

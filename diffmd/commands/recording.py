@@ -21,6 +21,7 @@ from diffmd.dynamics.schedule import Segment
 from diffmd.io.files import link
 from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter
 from diffmd.objective import P, Ready
+from diffmd.observables.base import dimension_of
 from diffmd.simulation import Recorder, recording, whole_frame
 from diffmd.system import State
 
@@ -92,13 +93,14 @@ def record(
         longest = segment_length(one, control, every)
         state = recorder.start(p, base, control)
         first = recorder.first(p, base, control, state)
-        shapes = {name: Column(np.shape(first[name])) for name in one.recorded}
+        recorded = experiment.loaded.config.output.observables
+        columns = {name: Column(np.shape(first[name]), dimension_of(recorded[name])) for name in one.recorded}
         writer = TrajectoryWriter.create(
             path,
             topology(one, problem.values(p, base)),
             dynamics.system.units,
             np.asarray(state.positions).dtype,
-            {**STANDARD, **shapes},
+            {**STANDARD, **columns},
             spacing=every * dt,
         )
     else:

@@ -21,7 +21,9 @@ from diffmd.commands.experiment import (
     samples_in,
     starting_parameters,
 )
+from diffmd.commands.facts import facts_of
 from diffmd.commands.quiet import QuietReporter
+from diffmd.commands.readable import value_text
 from diffmd.commands.recording import link_first, record, trajectory_name
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
@@ -96,6 +98,7 @@ class _Training:
         self.replicas = replicas_in(session.config.gradient)
         check_replicas(experiment, start, self.replicas)
         data = session.loaded_config.data
+        self.units = facts_of(session.loaded_config).named_units(start)
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
         session.begin()
         session.tell_devices(self.replicas)
@@ -161,7 +164,7 @@ class _Training:
     def learned_files(self, progress: Progress) -> None:
         """best.yaml, final.yaml, their weights, and the numbers as arrays."""
         folder = self.session.folder
-        write_learned(folder / LEARNED, _arrays(progress.best_p), _arrays(progress.p))
+        write_learned(folder / LEARNED, _arrays(progress.best_p), _arrays(progress.p), self.units)
         data = read_file(folder / CONFIG).data
         written: list[str] = []
         for name, p, file in ((BEST, progress.best_p, WEIGHTS), (FINAL, progress.p, f"final_{WEIGHTS}")):
@@ -182,6 +185,7 @@ class _Training:
             "epochs": progress.epoch,
             "parameters": _referred(progress.p, "final"),
             "best_parameters": _referred(progress.best_p, "best"),
+            **({"units": self.units} if self.units else {}),
             "output": str(folder),
         }
         lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}"]
@@ -189,7 +193,8 @@ class _Training:
             lines = ["0 epochs: nothing was learned"]
         for path, value in progress.best_p.items():
             if np.size(value) == 1:
-                lines.append(f"{path}: {_one(self.start[path])} -> {_one(value)}")
+                unit = self.units.get(path)
+                lines.append(f"{path}: {_one(self.start[path], unit)} -> {_one(value, unit)}")
         return CommandResult(answer, [*lines, f"in {folder}"], typed("plot", folder))
 
     def _last_loss(self) -> float | None:
@@ -224,7 +229,8 @@ class _Training:
             return progress, TrainingLog.resume(folder, progress.epoch)
         terms = sum(len(problem.terms) for problem in self.experiment.objective.problems)
         shapes = {path: np.asarray(value) for path, value in self.start.items()}
-        log = TrainingLog.create(folder, terms, shapes, errors=samples_in(self.session.config.gradient))
+        errors = samples_in(self.session.config.gradient)
+        log = TrainingLog.create(folder, terms, shapes, errors=errors, units=self.units)
         return Progress.start(self.optimizer, self.start), log
 
     def _save(self, progress: Progress) -> None:
@@ -301,5 +307,5 @@ def _referred(p: P, group: str) -> dict[str, Any]:
     return {path: refer(value, LEARNED, dataset_name(group, path)) for path, value in p.items()}
 
 
-def _one(value: Any) -> str:
-    return f"{float(np.ravel(value)[0]):.6g}"
+def _one(value: Any, unit: str | None) -> str:
+    return value_text(float(np.ravel(value)[0]), unit)

@@ -14,7 +14,6 @@ import numpy as np
 
 from diffmd.box import Box
 from diffmd.config.atoms import StartingAtoms, starting_atoms
-from diffmd.config.bounds import bounds
 from diffmd.config.checks.geometry import check_reach
 from diffmd.config.checks.parameters import rule_problems, slope_problems
 from diffmd.config.checks.targets import compare_shapes
@@ -133,7 +132,8 @@ def build(
         Request(
             entry.path,
             tuple(entry.tie),
-            *bounds(entry, f"parameters.{number}", effective),
+            entry.lower,
+            entry.upper,
             None if entry.transform == "none" else entry.transform,
             entry.learning_rate,
         )
@@ -163,7 +163,6 @@ def _check_starts(
     """Raises ConfigError where a starting value that no check knew, since the atoms come from a file, breaks its
     rules."""
     by_name = {part.effective.name: part for part in parts}
-    effective = [part.effective for part in parts]
     for leaf in parameters.leaves:
         number = next(k for k, request in enumerate(requests) if request is leaf.request)
         for place in leaf.places:
@@ -171,7 +170,7 @@ def _check_starts(
             chosen = np.asarray(start if place.index is None else start[place.index])
             part, where = by_name[place.system], f"parameters.{number}"
             found = [
-                *rule_problems(config.parameters[number], chosen, where, effective),
+                *rule_problems(config.parameters[number], chosen, where),
                 *slope_problems(part.effective, part.potentials, place.key, part.values, where),
             ]
             if found:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from diffmd.config.known import Known
 from diffmd.config.schema import Config
-from diffmd.config.translate import Known
 from diffmd.paths import split
 
 

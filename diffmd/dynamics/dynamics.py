@@ -144,5 +144,6 @@ class Dynamics:
             virial=lambda: self.forcefield.virial(values, state.positions, state.box, neighbors),
             hessian=lambda: self.forcefield.hessian(values, state.positions, state.box, neighbors),
             degrees_of_freedom=self.degrees_of_freedom,
+            neighbors=neighbors,
             held_temperature=self.held_temperature(values),
         )

@@ -4,13 +4,15 @@
 for keys with slashes). Where a field has more than 64 entries that are numbers, such as sigma of each of many types,
 they are one dataset, ``/gradients/potentials/lj/sigma`` (..., entries). Its attribute ``names`` is the name of another,
 ``/names/gradients/potentials/lj/sigma`` (entries,), which holds their keys in the same order. The attribute ``path`` of
-each dataset is its path in the config: of one with names, that of the field.
+each dataset is its path in the config: of one with names, that of the field. Values that have a unit bear it as the
+attribute ``unit``: angles are radians.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -71,10 +73,12 @@ def columns(values: Mapping[str, Number]) -> list[Column]:
     return list(found.values())
 
 
-def describe_column(file: h5py.File, group: str, column: Column) -> None:
-    """Says of the dataset of a column, which is there, what it holds."""
+def describe_column(file: h5py.File, group: str, column: Column, units: Mapping[str, str]) -> None:
+    """Says of the dataset of a column, which is there, what it holds, and in which of the `units` by path."""
     data = file[dataset_name(group, column.path)]
     data.attrs["path"] = column.path
+    if column.paths[0] in units:
+        data.attrs["unit"] = units[column.paths[0]]
     if column.names is not None:
         name = dataset_name(f"{_NAMES}/{group}", column.path)
         file.create_dataset(name, data=list(column.names), dtype=h5py.string_dtype())
@@ -95,12 +99,14 @@ def stored_columns(file: h5py.File, group: str) -> list[Column]:
     return found
 
 
-def write_paths(file: h5py.File, group: str, values: Mapping[str, Number]) -> None:
-    """Puts path -> array under `group`."""
+def write_paths(
+    file: h5py.File, group: str, values: Mapping[str, Number], units: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Puts path -> array under `group`; `units` are those of the paths that have one."""
     file.require_group(group)
     for column in columns(values):
         file[dataset_name(group, column.path)] = column.packed(values)
-        describe_column(file, group, column)
+        describe_column(file, group, column, units)
 
 
 def read_paths(file: h5py.File, group: str, rows: slice | None = None) -> dict[str, np.ndarray]:
@@ -110,3 +116,12 @@ def read_paths(file: h5py.File, group: str, rows: slice | None = None) -> dict[s
         data = file[dataset_name(group, column.path)]
         found |= column.unpacked(np.asarray(data[() if rows is None else rows]))
     return found
+
+
+def read_units(file: h5py.File, group: str) -> dict[str, str]:
+    """Path -> unit of the arrays under `group` that have one."""
+    units: dict[str, str] = {}
+    for column in stored_columns(file, group):
+        unit = file[dataset_name(group, column.path)].attrs.get("unit")
+        units |= {} if unit is None else dict.fromkeys(column.paths, str(unit))
+    return units

@@ -117,7 +117,7 @@ class Frames:
 def unit_string(units: Units, dimension: str) -> str | None:
     """A unit as H5MD writes it (``kJ mol-1 nm-2``), or None for pure numbers and units without names."""
     symbol = units.symbol(dimension)
-    if symbol is None or dimension == "1":
+    if symbol is None:
         return None
     words = []
     for sign, part in [("", symbol.split("/")[0]), *(("-", part) for part in symbol.split("/")[1:])]:
@@ -299,7 +299,7 @@ def _write_header(file: h5py.File, units: Units) -> None:
     creator = header.create_group("creator")
     creator.attrs["name"] = "diffmd"
     creator.attrs["version"] = __version__
-    if units.symbols:
+    if units.symbol("length") is not None:
         header.create_group("modules/units").attrs["version"] = np.array([1, 0])
     file.create_group("diffmd").attrs["units"] = units.name
 

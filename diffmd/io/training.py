@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,15 @@ class TrainingLog:
             raise
 
     @classmethod
-    def create(cls, folder: Path, terms: int, parameters: Mapping[str, Number], *, errors: bool = False) -> TrainingLog:
+    def create(
+        cls,
+        folder: Path,
+        terms: int,
+        parameters: Mapping[str, Number],
+        *,
+        errors: bool = False,
+        units: Mapping[str, str] = MappingProxyType({}),
+    ) -> TrainingLog:
         """An empty record in place of any other.
 
         Args:
@@ -107,6 +115,7 @@ class TrainingLog:
             terms: number of loss terms.
             parameters: path -> value; gradients have the same paths, shapes and types.
             errors: whether there is room for the gradients' standard errors.
+            units: path -> unit of the parameters that have one: angles are radians.
 
         Raises:
             OutputError: the files cannot be made.
@@ -121,7 +130,7 @@ class TrainingLog:
                 for column in columns(parameters):
                     array = column.packed(parameters)
                     add_growing(file, dataset_name(group, column.path), array.shape, array.dtype)
-                    describe_column(file, group, column)
+                    describe_column(file, group, column, units if group == "parameters" else {})
         write_text(folder / METRICS, "")
         return cls(folder)
 

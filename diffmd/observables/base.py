@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from diffmd.box import Box
 from diffmd.dynamics.frame import Frame
 from diffmd.errors import ConfigError
+from diffmd.spec import Spec
 from diffmd.system import System
 
 
@@ -57,6 +58,26 @@ class SeriesObservable(abc.ABC):
     def least_frames(self) -> int:
         """How many frames it takes."""
         return 2
+
+
+class MeasuredSpec(Spec):
+    """The section of an observable whose values have a unit; targets may be written in it.
+
+    Attributes:
+        measured: dimension of its values; `dimension` where it hangs on an option.
+    """
+
+    measured: ClassVar[str]
+
+    @property
+    def dimension(self) -> str:
+        """Dimension of its values, such as ``energy/length^3``; ``1`` of pure numbers."""
+        return self.measured
+
+
+def dimension_of(section: Spec) -> str:
+    """Dimension of the values of an observable's section; ``1`` where they have none, or none that is known."""
+    return section.dimension if isinstance(section, MeasuredSpec) else "1"
 
 
 ReadStructure = tuple[Float[np.ndarray, "atoms 3"], Box | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,13 @@ from jaxtyping import Array, Float
 
 from diffmd.box import transform
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, Observable, ObservableContext
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
 from diffmd.observables.molecules import UNWRAP, Molecules, check_reference, check_whole
 from diffmd.observables.reference import REFERENCE, Reference, known, reference_structure
 from diffmd.observables.selection import ATOMS, TYPES, select
 from diffmd.observables.superposition import covariance, optimal_rotation
 from diffmd.observables.vectors import root, whole
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,12 +55,13 @@ class Deviation(Observable):
 
 
 @OBSERVABLES.register
-class DeviationSpec(Spec):
+class DeviationSpec(MeasuredSpec):
     """RMSD of the selected atoms from a reference structure [length], after optimal translation and rotation (Kabsch).
 
     Never a reflection. Positions are unwrapped, so the selection should be a molecule, or what moves together.
     """
 
+    measured: ClassVar[str] = "length"
     kind: Literal["rmsd"] = "rmsd"
     reference: Reference = REFERENCE
     atoms: list[int] | None = ATOMS

@@ -89,9 +89,11 @@ def draw_parameters(training: Training, units: Units, dimensions: Mapping[str, s
                 right.set_title("gradient")
         for panel in axes[-2:]:
             panel.set_xlabel("epoch")
+    symbols = {path: units.symbol(dimension) for path, dimension in dimensions.items()}
+    named = {path: symbol for path, symbol in symbols.items() if symbol is not None}
     table = {
         "epoch": training.epoch,
-        **columns("", training.parameters),
+        **columns("", training.parameters, named),
         **columns("gradient.", training.gradients),
         **columns("standard_error.", training.standard_error),
     }

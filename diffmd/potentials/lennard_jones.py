@@ -121,8 +121,8 @@ class LennardJonesSpec(Spec):
         "lorentz_berthelot",
         doc="Unlike types: lorentz_berthelot (mean sigma, geometric mean epsilon) or geometric (both geometric).",
     )
-    cutoff: CutoffSpec = Field(
-        default=NoCutoffSpec(), description="Where u ends, and how; a bare number truncates, null does not cut."
+    cutoff: CutoffSpec = quantity(
+        NoCutoffSpec(), doc="Where u ends, and how; a bare number truncates, null does not cut.", unit="length"
     )
 
     def build(self, context: BuildContext) -> Potential:

@@ -178,7 +178,7 @@ def test_training_stops_where_a_number_leaves_what_the_config_may_say(run, tmp_p
     [
         (LJ, "potentials.lj.epsilon=-0.4:0.5:3", "is -0.4, which must be at least 0"),
         (LJ, "system.atoms.0.mass=0:10:3", "is 0, which must be more than 0"),
-        (ANGLE, "potentials.angle.theta0=3:180:6", "angles are radians; did you mean 180deg?"),
+        (ANGLE, "potentials.angle.theta0=3:180:6", "angles are radians; did you mean 180 deg?"),
         (LJ, "potentials.lj.sigmaa=0.4:0.5:2", "did you mean potentials.lj.sigma?"),
         (LJ, "potentials.lj.sigma=0.4:0.5:0", "the number of points is 0"),
         (LJ, "potentials.lj.sigma=0.4:0.5", "write PATH=START:STOP:NUM"),

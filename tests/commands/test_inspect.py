@@ -63,6 +63,25 @@ def test_a_training(tmp_path):
     assert row["parameters"][WEIGHTS]["shape"] == [10, 10]
 
 
+def test_angles_are_degrees_in_the_table_and_radians_in_the_row(tmp_path):
+    """The record of a training says the unit; gradients are per radian."""
+    theta, k = "potentials.angle.theta0", "potentials.angle.k"
+    units = {theta: "rad"}
+    with RunDirectory.open(tmp_path / "run") as run:
+        begin(run, "train")
+        values = {theta: np.float64(np.pi / 2), k: np.float64(3.0)}
+        with TrainingLog.create(tmp_path / "run", 1, values, units=units) as log:
+            log.append(Epoch(1, 0.5, np.array([0.5]), values, values, 1.0, 0.1))
+        run.finish("finished")
+    (row,) = inspect([tmp_path / "run"])
+    assert row["parameters"][theta] == np.pi / 2
+    assert row["units"] == units
+    header, (line,) = table([row])
+    cells = dict(zip(header, line, strict=True))
+    assert cells["parameters"] == f"{theta} = 90 deg, {k} = 3"
+    assert cells["gradients"] == f"{theta} = 1.5708 per rad, {k} = 3"
+
+
 def test_a_killed_run_and_a_running_one(tmp_path):
     path = tmp_path / "run"
     training_run(path, "running")

@@ -243,7 +243,7 @@ def test_dimensions_come_from_the_specs(trained):
     facts = read_facts(trained)
     assert facts.dimension("potentials.lj.sigma.A-B") == "length"
     assert facts.dimension("potentials.angle.theta0.0") == "angle"
-    assert facts.dimension("systems.water.potentials.angle.k") == "energy/angle^2"
+    assert facts.dimension("potentials.angle.k") == "energy/angle^2"
     assert facts.dimension("dynamics.thermostat.temperature") == "temperature"
     assert facts.dimension("system.atoms.0.mass") == "mass"
     assert facts.dimension("system.positions[0:10]") == "length"

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.config.bounds import bounds
 from diffmd.config.checks.interactions import Interactions
 from diffmd.config.effective import EffectiveSystem
 from diffmd.config.schema import Config
@@ -77,7 +76,7 @@ def parameter_problems(
                 yield ConfigError(f"{entry.path} selects nothing: {place.key} has shape {list(start.shape)}", where)
             elif start is not None:
                 chosen = np.asarray(start if place.index is None else start[place.index])
-                yield from rule_problems(entry, chosen, where, systems)
+                yield from rule_problems(entry, chosen, where)
             one = next(one for one in systems if one.name == place.system)
             yield from _equilibrated(one, place.key, where)
             yield from slope_problems(one, potentials[one.name], place.key, starts[one.name], where)
@@ -103,18 +102,16 @@ def slope_problems(
         yield ConfigError(f"{one.config_path(key)} {odd.why}; {odd.remedy}", where)
 
 
-def rule_problems(
-    entry: ParameterSpec, start: Float[np.ndarray, "..."], where: str, systems: Sequence[EffectiveSystem]
-) -> Iterator[ConfigError]:
+def rule_problems(entry: ParameterSpec, start: Float[np.ndarray, "..."], where: str) -> Iterator[ConfigError]:
     """Bounds that contradict each other or the starting value."""
     try:
-        _rule(entry, where, systems).check(where, start)
+        _rule(entry).check(where, start)
     except ConfigError as problem:
         yield problem
 
 
-def _rule(entry: ParameterSpec, where: str, systems: Sequence[EffectiveSystem]) -> Rule:
-    return Rule(*bounds(entry, where, systems), entry.transform == "positive", entry.learning_rate)
+def _rule(entry: ParameterSpec) -> Rule:
+    return Rule(entry.lower, entry.upper, entry.transform == "positive", entry.learning_rate)
 
 
 def train_problems(config: Config, systems: Sequence[EffectiveSystem]) -> Iterator[ConfigError]:
@@ -123,9 +120,7 @@ def train_problems(config: Config, systems: Sequence[EffectiveSystem]) -> Iterat
         return
     spec: Any = config.train.optimizer
     try:
-        rules = {
-            entry.path: _rule(entry, f"parameters.{number}", systems) for number, entry in enumerate(config.parameters)
-        }
+        rules = {entry.path: _rule(entry) for entry in config.parameters}
         spec.optimizer(Rules(rules), config.train.clip)
     except ConfigError as problem:
         yield problem

@@ -5,6 +5,7 @@ Source: https://mmcif.wwpdb.org/dictionaries/mmcif_pdbx_v50.dic/Categories/atom_
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,8 +43,13 @@ def read_mmcif(path: Path, frame: int, units: Units) -> Structure:
             )
         raise ConfigError(f"{path} has no atoms: there is no _atom_site table with Cartn_x, Cartn_y and Cartn_z")
     count = len(columns["Cartn_x"])
+    numbers = collections.Counter(columns.get("id", ()))
+    if len(numbers) < sum(numbers.values()):
+        raise ConfigError(f"cannot read {path}: two atoms have the id {numbers.most_common(1)[0][0]}")
     models = columns.get("pdbx_PDB_model_num", [""] * count)
     order = list(dict.fromkeys(models))
+    if len(order) > 1 and not all(model.isdigit() for model in order):
+        raise ConfigError(f"cannot read {path}: pdbx_PDB_model_num holds {shown(' '.join(order))}, not numbers")
     chosen = order[pick_frame(len(order), frame, path)]
     sites = [_site(columns, k, path) for k in range(count) if models[k] == chosen]
     return structure_of_sites(sites, _cell(block, path), units, path)
@@ -55,13 +61,14 @@ def _block(path: Path) -> cif.Block:
     text = "\n".join(read_lines(path)).encode("utf-8", "backslashreplace").decode()
     try:
         document = cif.read_string(text)
+        having = [block for block in document if block.find_mmcif_category("_atom_site.").width()]
     except (ValueError, RuntimeError) as error:
         # gemmi says "string:12:3(400): what is wrong".
         told = re.sub(r"^string:(\d+):\d+\(\d+\)", r"line \1", str(error))
         raise ConfigError(f"cannot read {path}: it is no CIF file, or damaged ({told})") from error
     if not len(document):
         raise ConfigError(f"cannot read {path}: the file is empty")
-    return next((block for block in document if block.find_mmcif_category("_atom_site.").width()), document[0])
+    return having[0] if having else document[0]
 
 
 def _columns(block: cif.Block) -> dict[str, list[str]]:

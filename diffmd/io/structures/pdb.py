@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +26,15 @@ from diffmd.units import Units
 _ATOM = ("ATOM", "HETATM")
 _NAME, _ALTERNATE, _RESIDUE, _NUMBER = slice(12, 16), 16, slice(17, 21), slice(21, 27)
 _COORDINATES = (("x", 30, 38), ("y", 38, 46), ("z", 46, 54))
-_OCCUPANCY, _SEGMENT, _SYMBOL = slice(54, 60), slice(72, 76), slice(76, 78)
+_OCCUPANCY, _SYMBOL = slice(54, 60), slice(76, 78)
 _EDGES, _ANGLES = ((6, 15), (15, 24), (24, 33)), ((33, 40), (40, 47), (47, 54))
-_LIKE_ATOM = re.compile(r".{30}([ \d-]{4}\.\d{3}){3}")
+_END = re.compile(r"(END|ENDMDL)\s*$")
+_DECIMAL = re.compile(r"\d\.\d")
+_WITH_DECIMALS = re.compile(
+    r"HEADER|TITLE|COMPND|SOURCE|EXPDTA|REMARK|JRNL|USER|HELIX|SHEET|SSBOND|LINK|HYDBND|SLTBRG|CISPEP|SITE|CRYST|ORIGX"
+    r"|SCALE|MTRIX|TVECT|ANISOU|SIGATM|SIGUIJ|TER|CONECT|MASTER|HET   |HETNAM|HETSYN|FORMUL|MODRES|#"
+)
+"""Begins what may hold decimal numbers and is no atom."""
 TYPE_REMARK = "REMARK   6 TYPE "
 """Begins diffmd's own remark on a type whose name is longer than PDB has columns for: the short name, the whole."""
 
@@ -56,8 +62,12 @@ def read_pdb(path: Path, frame: int, units: Units) -> Structure:
         raise ConfigError(f"{path} has no ATOM or HETATM lines")
     model = models[pick_frame(len(models), frame, path)]
     longer = {short: name for line in lines if line.startswith(TYPE_REMARK) for short, name in [_longer(line)]}
+    for first, second in _repeated(lines, model.atoms):
+        raise refused(path, second, f"it repeats line {first + 1}")
     sites = [_site(lines[at], longer, path, at) for at in model.atoms]
     cell, notes = (None, ()) if model.cell is None else _cell(lines[model.cell], units, path, model.cell)
+    if not any(_END.match(line) for line in lines):
+        notes += (f"{path} has no END, so that nobody knows whether it was cut short: {len(sites)} atoms were read",)
     found = structure_of_sites(sites, cell, units, path, notes)
     return dataclasses.replace(found, masses=None) if OWN_MASSES_REMARK in lines else found
 
@@ -66,9 +76,12 @@ def _models(lines: Sequence[str], path: Path) -> list[_Model]:
     """Frames as MODEL, ENDMDL and END part them, each with the last CRYST1 before its end."""
     found: list[_Model] = []
     now, opened = _Model(), None
+    modelled = any(line[:6].rstrip() == "MODEL" for line in lines)
     for at, line in enumerate(lines):
         record = line[:6].rstrip()
         if line.startswith(_ATOM):
+            if modelled and opened is None:
+                raise refused(path, at, "this atom stands outside of MODEL and ENDMDL")
             now.atoms.append(at)
         elif record == "CRYST1":
             now.cell = at
@@ -77,11 +90,19 @@ def _models(lines: Sequence[str], path: Path) -> list[_Model]:
                 found.append(now)
                 now = _Model(cell=now.cell)
             opened = at if record == "MODEL" else None
-        elif _LIKE_ATOM.match(line) and record not in ("ANISOU", "SIGATM", "SIGUIJ") and not line.startswith("REMARK"):
+        elif not _WITH_DECIMALS.match(line) and len(_DECIMAL.findall(line)) >= 3:
             raise refused(path, at, f"it has coordinates, but is no ATOM or HETATM: {shown(line[:30])}")
     if opened is not None:
         raise refused(path, opened, "this MODEL has no ENDMDL: the file is truncated")
     return [*found, now] if now.atoms else found
+
+
+def _repeated(lines: Sequence[str], atoms: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Numbers of lines that say the same of the same atom."""
+    seen: dict[str, int] = {}
+    for at in atoms:
+        if (first := seen.setdefault(lines[at].rstrip(), at)) != at:
+            yield first, at
 
 
 def _site(line: str, longer: dict[str, str], path: Path, at: int) -> Site:
@@ -95,6 +116,9 @@ def _site(line: str, longer: dict[str, str], path: Path, at: int) -> Site:
                 path, at, f"columns {first + 1}-{last} should be the atom's {axis}, not {shown(line[first:last])}"
             )
         position.append(value)
+    # Occupancy, B factor, perhaps a charge and a radius: more would be another atom's coordinates.
+    if len(_DECIMAL.findall(line[_COORDINATES[-1][2] :])) > 4:
+        raise refused(path, at, f"another atom follows in it: {shown(line[54:])}")
     columns = line[_NAME]
     name = columns.strip()
     if not name or not name.isascii() or " " in name:
@@ -110,7 +134,7 @@ def _site(line: str, longer: dict[str, str], path: Path, at: int) -> Site:
         name=longer.get(name, name),
         position=(position[0], position[1], position[2]),
         residue=line[_RESIDUE].strip(),
-        residue_key=(line[_NUMBER], line[_SEGMENT]),
+        residue_key=(line[_NUMBER],),
         alternate=alternate,
         occupancy=occupancy,
         symbol=symbol if symbol.isalpha() else "",

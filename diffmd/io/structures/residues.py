@@ -47,6 +47,8 @@ def residue_elements(residue: str, names: Sequence[str]) -> tuple[str | None, ..
     """
     if residue in _BEADS:
         return (None,) * len(names)
+    if not residue.isascii():
+        return None
     family = _family(residue.upper())
     if family is None:
         element = _ion(residue)

@@ -180,6 +180,8 @@ REFUSED = {
         f"data_x\n{table(changed('label_atom_id', 'N', chr(34) + ' ' + chr(34), 'O'))}",
         "atom 1 is named ' ' in its label_atom_id",
     ),
+    "an id twice": (f"data_x\n{more('id', '1', '2', '2')}", "two atoms have the id 2"),
+    "models of words": (f"data_x\n{more('pdbx_PDB_model_num', '1', '1', 'x')}", "pdbx_PDB_model_num holds '1 x', not"),
     "half a box": (f"data_x\n{cell(*CELL[:3])}{table()}", "its _cell has 3 of the six lengths and angles"),
     "a box of words": (f"data_x\n{cell('x', *CELL[1:])}{table()}", "_cell.length_a is 'x', not a number"),
     "a flat box": (f"data_x\n{cell('0', *CELL[1:])}{table()}", "has a cell without volume: edges [0.0, 30.0, 40.0]"),

@@ -121,7 +121,10 @@ READ: dict[str, tuple[str | bytes, dict[str, Any]]] = {
         {**CNO, "box": [[2, 0, 0], [1, 3**0.5, 0], [0, 0, 4]]},
     ),
     "lines that end with z": ("".join(f"{line:.54}\n" for line in FULL.splitlines()), CNO),
-    "no END": (FULL.rstrip("\n"), CNO),
+    "no END": (
+        FULL.rstrip("\n"),
+        {**CNO, "notes": "has no END, so that nobody knows whether it was cut short: 3 atoms"},
+    ),
     "CRLF": ((FULL + END).replace("\n", "\r\n"), CNO),
     "byte-order mark": (b"\xef\xbb\xbf" + FULL.encode(), CNO),
     "Latin-1 remark": (b"REMARK   f\xfcr \xc5ngstr\xf6m\n" + FULL.encode(), CNO),
@@ -191,7 +194,8 @@ READ: dict[str, tuple[str | bytes, dict[str, Any]]] = {
 def test_what_is_written_is_read(case: str, tmp_path: Path) -> None:
     content, expected = READ[case]
     path = tmp_path / "x.pdb"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    whole = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(whole if case == "no END" else whole + END.encode())
     found = read_structure(path, -1, MD)
     elements = expected["elements"]
     assert (found.names, found.elements, found.velocities, found.charges) == (expected["names"], elements, None, None)
@@ -233,7 +237,7 @@ def test_reduced_units_bring_no_masses_and_no_angstrom(tmp_path: Path) -> None:
     assert (found.types(), found.masses) == (("C", "N", "O"), None)
     np.testing.assert_allclose(found.positions, np.array(X) * 10)
     np.testing.assert_allclose(found.box, BOX * 10)
-    path.write_text(CRYST1.replace("20.000   30.000   40.000", " 1.000    1.000    1.000") + FULL)
+    path.write_text(CRYST1.replace("20.000   30.000   40.000", " 1.000    1.000    1.000") + FULL + END)
     found = read_structure(path, 0, REDUCED)
     assert found.box is None
     assert "a CRYST1 of 1 x 1 x 1 stands for no crystal" in found.notes[0]
@@ -259,10 +263,21 @@ REFUSED = {
     "no name": (f"{LINE[:12]}    {LINE[16:]}", "line 1: columns 13-16 should be the atom's name, not '    '"),
     "two names": (f"{LINE[:12]}A  B{LINE[16:]}", "line 1: columns 13-16 should be the atom's name, not 'A  B'"),
     "a damaged record": (f"{LINE}ATxM{LINE[4:]}", "line 2: it has coordinates, but is no ATOM or HETATM: 'ATxM"),
+    "a record with a dash": (LINE.replace("ATOM  ", "HET-AT") + LINE, "line 1: it has coordinates, but is no ATOM or"),
+    "two atoms in a line": (LINE.rstrip() + " " + LINE, "line 1: another atom follows in it: '  1.00"),
+    "an atom twice": (f"{LINE}REMARK\n{LINE}", "line 3: it repeats line 1"),
     "small letters": (LINE.replace("ATOM", "atom"), "line 1: it has coordinates, but is no ATOM or HETATM"),
     "a word for the occupancy": (
         f"{LINE[:16]}A{LINE[17:54]}  half{LINE[60:]}",
         "line 1: columns 55-60 should be the occupancy, not '  half'",
+    ),
+    "an atom before the models": (
+        f"{LINE}MODEL\n{LINE}ENDMDL\n",
+        "line 1: this atom stands outside of MODEL and ENDMDL",
+    ),
+    "an atom behind the models": (
+        f"MODEL\n{LINE}ENDMDL\n{LINE}",
+        "line 4: this atom stands outside of MODEL and ENDMDL",
     ),
     "a model without an end": (f"MODEL        1\n{LINE}", "line 1: this MODEL has no ENDMDL: the file is truncated"),
     "a box cut in c": (
