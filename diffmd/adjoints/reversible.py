@@ -372,8 +372,7 @@ class ReversibleSpec(MethodSpec):
 
     def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
         """See `MethodSpec`."""
-        replicas = replicas_of(self.replicas, self.average)
-        return Reversible(objective, self.bits, self.truncate, self.clip, replicas)
+        return Reversible(objective, self.bits, self.truncate, self.clip, replicas_of(self.replicas, self.average))
 
     def problems(self, settings: Sequence[Setting]) -> Iterator[ConfigError]:
         """See `MethodSpec`."""
