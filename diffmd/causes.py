@@ -73,7 +73,7 @@ class _Look:
     def mass(self) -> str | None:
         """A mass that no atom has."""
         atom = int(np.argmin(self._masses))
-        if not self._units.symbols or self._masses[atom] >= _LIGHTEST:
+        if not self._units.named or self._masses[atom] >= _LIGHTEST:
             return None
         system = self._problem.dynamics.system
         path = system.mass_paths[system.group[atom]]
@@ -89,14 +89,14 @@ class _Look:
             return None
         prefix = f"potentials.{found.potential}.sigma"
         sigmas = {k: float(np.max(v)) for k, v in self._values.items() if within(k, prefix)}
-        density = self._in(found.density, "1/length^3") if self._units.symbols else f"{found.density:.3g}"
+        density = self._in(found.density, "1/length^3") if self._units.named else f"{found.density:.3g}"
         if not sigmas:
             return (
                 f"potentials.{found.potential}: atoms want to be {self._in(found.diameter, 'length')} apart, and at a "
                 f"density of {density} they have no room for it; check its length against the box"
             )
         largest = max(sigmas, key=lambda path: sigmas[path])
-        unit = f" (both take {self._units.symbol('length')}: 0.34 for argon's sigma)" if self._units.symbols else ""
+        unit = f" (both take {self._units.symbol('length')}: 0.34 for argon's sigma)" if self._units.named else ""
         return (
             f"{largest} is {self._in(sigmas[largest], 'length')} at a density of {density}: sigma^3 times the density "
             f"is {sigmas[largest] ** 3 * found.density:.3g}, where a liquid has about 0.8 and a dense solid 1.1; check "
