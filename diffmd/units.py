@@ -27,7 +27,8 @@ class Units:
     Attributes:
         name: ``reduced`` or ``md``.
         boltzmann: k_B in this system's energy per temperature.
-        symbols: dimension -> unit, such as ``{"length": "nm"}``; of angles alone where units have no names (reduced).
+        symbols: dimension -> unit, such as ``{"length": "nm"}``; empty where units have no names (reduced). Angles are
+            radians in every system.
     """
 
     name: str
@@ -37,13 +38,14 @@ class Units:
     def symbol(self, dimension: str) -> str | None:
         """The unit of a dimension such as ``length`` or ``energy/length^2``; None where it has none: no name of its own
         in reduced units, and pure numbers."""
+        symbols = {"angle": "rad", **self.symbols}
         words = re.findall(r"[a-z]+", dimension)
-        if not words or not all(word in self.symbols for word in words):
+        if not words or not all(word in symbols for word in words):
             return None
-        return re.sub(r"[a-z]+", lambda word: self.symbols[word.group()], dimension)
+        return re.sub(r"[a-z]+", lambda word: symbols[word.group()], dimension)
 
 
-REDUCED = Units("reduced", 1.0, {"angle": "rad"})
+REDUCED = Units("reduced", 1.0, {})
 MD = Units(
     "md",
     8.31446261815324e-3,
@@ -54,7 +56,6 @@ MD = Units(
         "energy": "kJ/mol",
         "temperature": "K",
         "charge": "e",
-        "angle": "rad",
     },
 )
 SYSTEMS: Mapping[str, Units] = {"reduced": REDUCED, "md": MD}
