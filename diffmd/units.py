@@ -27,8 +27,7 @@ class Units:
     Attributes:
         name: ``reduced`` or ``md``.
         boltzmann: k_B in this system's energy per temperature.
-        symbols: dimension -> unit, such as ``{"length": "nm"}``; empty where units have no names (reduced). Angles are
-            radians in every system.
+        symbols: dimension -> unit, such as ``{"length": "nm"}``; of angles alone where units have no names (reduced).
     """
 
     name: str
@@ -43,14 +42,13 @@ class Units:
     def symbol(self, dimension: str) -> str | None:
         """The unit of a dimension such as ``length`` or ``energy/length^2``; None where it has none: no name of its own
         in reduced units, and pure numbers."""
-        symbols = {"angle": "rad", **self.symbols}
         words = re.findall(r"[a-z]+", dimension)
-        if not words or not all(word in symbols for word in words):
+        if not words or not all(word in self.symbols for word in words):
             return None
-        return re.sub(r"[a-z]+", lambda word: symbols[word.group()], dimension)
+        return re.sub(r"[a-z]+", lambda word: self.symbols[word.group()], dimension)
 
 
-REDUCED = Units("reduced", 1.0, {})
+REDUCED = Units("reduced", 1.0, {"angle": "rad"})
 MD = Units(
     "md",
     8.31446261815324e-3,
@@ -61,6 +59,7 @@ MD = Units(
         "energy": "kJ/mol",
         "temperature": "K",
         "charge": "e",
+        "angle": "rad",
     },
 )
 SYSTEMS: Mapping[str, Units] = {"reduced": REDUCED, "md": MD}
