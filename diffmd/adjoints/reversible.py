@@ -9,7 +9,7 @@ trajectories do. That the way back ends where the run began is checked, to the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -33,7 +33,7 @@ from diffmd.dynamics.leap import Leap
 from diffmd.dynamics.march import BlownUpError, ListControl, NonFiniteError
 from diffmd.dynamics.rolling import Rolled, Store
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Report, Shape
+from diffmd.dynamics.segment import Shape
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.potentials.base import EnergyPotential, Potential
@@ -179,7 +179,7 @@ class _Walk:
                 def measured(shape: Shape, rolled: Rolled = rolled, first: Array = state.step) -> Any:
                     return passes.measure(shape)(p, base, key, rolled.on_the_way, first)
 
-                rows.add(segment, _listed(control, say, segment, measured)[0])
+                rows.add(segment, control.roomy(segment, measured, say)[0])
             tape.append((segment, control.shape(segment)))
             state = rolled.state
             progress(segment.steps)
@@ -205,7 +205,7 @@ class _Walk:
                 ) -> Any:
                     return passes.pull(shape)(p, base, key, rolled.on_the_way, rolled.state.step, ct, own, total)
 
-                total, ct, norm, _ = _listed(then, say, segment, pulled)
+                total, ct, norm, _ = then.roomy(segment, pulled, say)
                 norms.append(np.asarray(norm))
                 progress(segment.steps)
             self._check_returned(start, at, whole)
@@ -239,7 +239,7 @@ class _Walk:
             rolled: Rolled = self._passes.roll(shape.plan, longest)(p, base, key, state, within, steps, on)
             return rolled, rolled.needed
 
-        rolled, _ = _listed(control, say, segment, attempt)
+        rolled, _ = control.roomy(segment, attempt, say)
         self._check_extent(rolled.extent, leap, segment)
         if forward:
             words.keep(segment, rolled.words)
@@ -312,19 +312,6 @@ class _Walk:
             )
 
 
-def _listed(control: ListControl, say: Say, segment: Segment, attempt: Callable[[Shape], Any]) -> Any:
-    """What `attempt` makes, again and again until its lists had room; their largest counts are its last part.
-
-    Lists are built when atoms have moved, so nothing but room can be wanting.
-    """
-    while True:
-        out = attempt(control.shape(segment))
-        mended = control.mend(Report(jnp.zeros(()), jnp.zeros(()), out[-1], jnp.asarray(True)))
-        if mended is None:
-            return out
-        say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
-
-
 _PRECISION = "the integers of gradient method reversible have 64 bits; set precision: double"
 
 
@@ -385,8 +372,7 @@ class ReversibleSpec(MethodSpec):
 
     def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
         """See `MethodSpec`."""
-        replicas = replicas_of(self.replicas, self.average)
-        return Reversible(objective, self.bits, self.truncate, self.clip, replicas)
+        return Reversible(objective, self.bits, self.truncate, self.clip, replicas_of(self.replicas, self.average))
 
     def problems(self, settings: Sequence[Setting]) -> Iterator[ConfigError]:
         """See `MethodSpec`."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from diffmd.commands.setup import Setup
 from diffmd.config.effective import EffectiveSystem
+from diffmd.config.positions import LatticePositions
 from diffmd.units import SYSTEMS
 
 FEWEST_STEPS = 10
@@ -77,26 +78,32 @@ def _overlapping(setup: Setup) -> bool:
 
 
 def _of_density(setup: Setup, one: EffectiveSystem) -> Iterator[str]:
-    box, md, crowd = f"{one.system_path}.box", setup.units == "md", setup.crowding
+    box, md, crowd = _place_of_density(one), setup.units == "md", setup.crowding
     if crowd is not None and _crowded(setup):
         unit = "; lengths are nm, 1 A is 0.1 nm" if md else ""
         yield (
             f"{box}: atoms that keep {_told(setup, crowd.diameter, 'length')} apart (potentials.{crowd.potential}) "
             f"have less room than spheres packed as closely as can be: diameter^3 times density is {crowd.value:.3g}, "
-            f"where those have 1.41 and liquids 1.2 at most; enlarge the box, or take fewer or smaller atoms{unit}"
+            f"where those have 1.41 and liquids 1.2 at most; give them more room, or check their sizes{unit}"
         )
     elif md and setup.mass_density is not None and setup.mass_density > _DENSEST:
         yield (
             f"{box}: {setup.mass_density:.3g} g/cm3 is denser than any matter (osmium has 22.6): lengths are nm (1 A "
-            "is 0.1 nm) and masses g/mol; enlarge the box, or take fewer atoms"
+            "is 0.1 nm) and masses g/mol; take a larger box, or fewer atoms"
         )
     many = sum(setup.atoms.values()) >= _FEW
     if setup.box is not None and many and setup.neighbors is not None and setup.neighbors < _ALONE:
         hint = "; lengths are nm, and a box written in A is 1000 times too large" if md else ""
         yield (
             f"{box}: an atom has {setup.neighbors:.2g} others within the cutoff of {setup.cutoff:.4g} on average, so "
-            f"they hardly meet; if this is not meant to be a thin gas, make the box smaller{hint}"
+            f"they hardly meet; if this is not meant to be a thin gas, take a smaller box{hint}"
         )
+
+
+def _place_of_density(one: EffectiveSystem) -> str:
+    """Where the config says how much room there is."""
+    by_density = one.system.box == "auto" and isinstance(one.system.positions, LatticePositions)
+    return f"{one.system_path}.{'positions.density' if by_density else 'box'}"
 
 
 def _of_masses(setup: Setup, one: EffectiveSystem) -> Iterator[str]:

@@ -89,7 +89,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
     structure = run
     if isinstance(spec.positions, FilePositions):
         structure = structure_of(folder, spec.positions.path, spec.positions.frame, units, f"{path}.positions")
-    groups = groups_of(one, structure)
+    groups = groups_of(one, structure, units)
     count = len(groups.group)
     h, shape = _box(one, structure, count)
     if spec.positions is not None:

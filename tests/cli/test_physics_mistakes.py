@@ -77,6 +77,21 @@ def run_away(config: str, *changes: str, said: tuple[str, ...], command: str = "
     return Case(command, config, changes, 3, ("the run blew up at step ", *said))
 
 
+def seen(config: str, *changes: str, said: tuple[str, ...]) -> Case:
+    """A mistake that validate warns of."""
+    return Case("validate", config, changes, 0, ("warning: ", *said))
+
+
+LEARNED = (
+    "potentials.lj.epsilon.H=0",
+    "loss=[{observable: {kind: potential_energy}, compare: none}]",
+    "parameters=[potentials.lj.epsilon]",
+    "train={epochs: 1, optimizer: {kind: sgd, learning_rate: 1.0}}",
+)
+FROM_ZERO = (
+    "potentials.lj.epsilon.H cannot be learned from 0: pairs O-H take the geometric mean",
+    "such as 0.001, or give",
+)
 SIGMA = ("sigma is 3.4 nm at a density of 21 1/nm^3: sigma^3 times the density is 825", "0.34 for argon's sigma")
 MASS = ("system.atoms.0.mass is 6.63e-26 g/mol, where a hydrogen atom has 1.008", "masses are in g/mol")
 LONG = ("dynamics.integrator.dt is 5 ps, and the stiffest vibration (potentials.lj", "write at most 0.06 ps")
@@ -175,6 +190,64 @@ CASES = {
         3,
         ("at the start", "potentials.bond: term 1, of atoms 1 (A) and 2 (A), is 2 long, and r_max is 1.5"),
     ),
+    "sigma in angstrom, before the run": seen(
+        ARGON,
+        "potentials.lj.sigma=3.4",
+        said=("system.positions.density: ", "have less room than spheres packed as closely as can be"),
+    ),
+    "masses in kilograms, before the run": seen(
+        ARGON, "system.atoms.0.mass=6.63e-26", said=("a mass of 6.63e-26 g/mol is lighter than hydrogen's 1.008",)
+    ),
+    "femtoseconds for picoseconds, before the run": seen(
+        ARGON,
+        "dynamics.integrator.dt=5",
+        said=("dynamics.integrator.dt: 5 ps leaves 0.", "and the motion is not stable; take at most 0.1"),
+    ),
+    "a time step that flexible bonds do not stand, before the run": seen(
+        WATER,
+        "dynamics.integrator.dt=0.004",
+        said=("dynamics.integrator.dt: 0.004 ps leaves 2.", "to the stiffest vibration (potentials.bond, atoms"),
+    ),
+    "a box in angstrom": seen(
+        ARGON,
+        "system.positions.density=0.021",
+        said=("an atom has 0 others within the cutoff of 0.55", "a box written in A is 1000 times too large"),
+    ),
+    "velocities of another temperature than the bath": seen(
+        ARGON,
+        BATH,
+        "system.velocities={kind: maxwell_boltzmann, temperature: 8500, exact: true}",
+        said=("system.velocities: the start is at 8500 K, and the bath at 85 K",),
+    ),
+    "atoms drawn on top of each other, before the run": seen(
+        ARGON,
+        "system.box=[1.2, 1.2, 1.2]",
+        "system.positions={kind: random, min_distance: 0.02}",
+        said=("system.positions: the force of ", "in the first step", "`min_distance` of random positions"),
+    ),
+    "two atoms in one place, before the run": Case(
+        "validate",
+        WATER,
+        ("system.exclusions=0", "system.positions.values=[[0, 0, 0], [0, 0, 0], [-0.024, 0.0927, 0]]"),
+        3,
+        ("potentials.lj gives atom 0 (O) no finite force: atom 1 (H) is 0 nm",),
+    ),
+    "a FENE bond that is too long, before the run": Case(
+        "validate",
+        CHAIN,
+        ("system.positions.bond_length=1.6",),
+        3,
+        ("potentials.bond: term 0, of atoms 0 (A) and 1 (A), is 1.6 long, and r_max is 1.5",),
+    ),
+    "a path that names no number": Case(
+        "validate",
+        ARGON,
+        ("parameters=[potentials.lj.kind]",),
+        2,
+        ("parameters.0: potentials.lj.kind names nothing that can be learnt",),
+    ),
+    "a well depth learned from zero": Case("train", WATER, LEARNED, 2, FROM_ZERO),
+    "a well depth learned from zero, checked": Case("gradcheck", WATER, LEARNED, 2, FROM_ZERO),
 }
 
 
@@ -185,8 +258,9 @@ def run(capfd, tmp_path):
     def diffmd(case: Case) -> tuple[int, str]:
         (tmp_path / "config.yaml").write_text(case.config)
         settings = [part for change in case.changes for part in ("-s", change)]
+        where = [] if case.command == "validate" else ["-o", str(tmp_path / "run")]
         with pytest.raises(SystemExit) as end:
-            main([case.command, str(tmp_path / "config.yaml"), *settings, "-o", str(tmp_path / "run"), "-q"])
+            main([case.command, str(tmp_path / "config.yaml"), *settings, *where, "-q"])
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err
         assert "internal error" not in err, err
@@ -202,7 +276,7 @@ def test_a_mistake_is_told(run, tmp_path, name: str):
     assert code == case.code, told
     for piece in case.said:
         assert piece in told
-    if code == 3:
+    if code == 3 and case.command != "validate":
         assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "failed"
 
 
