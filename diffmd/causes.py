@@ -11,6 +11,7 @@ from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.leap import Leap
 from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.objective import Problem
+from diffmd.paths import within
 from diffmd.potentials.base import TermForce, TermPotential
 from diffmd.potentials.terms import links
 from diffmd.potentials.values import TermValue
@@ -72,9 +73,10 @@ class _Look:
     def mass(self) -> str | None:
         """A mass that no atom has."""
         atom = int(np.argmin(self._masses))
-        if not self._units.symbols or self._masses[atom] >= _LIGHTEST:
+        if not self._units.named or self._masses[atom] >= _LIGHTEST:
             return None
-        path = f"system.atoms.{self._problem.dynamics.system.group[atom]}.mass"
+        system = self._problem.dynamics.system
+        path = system.mass_paths[system.group[atom]]
         return (
             f"{path} is {self._in(self._masses[atom], 'mass')}, where a hydrogen atom has 1.008: masses are in g/mol, "
             "such as 39.95 for argon"
@@ -86,15 +88,15 @@ class _Look:
         if found is None or found.value < _CROWDED:
             return None
         prefix = f"potentials.{found.potential}.sigma"
-        sigmas = {k: float(np.max(v)) for k, v in self._values.items() if k == prefix or k.startswith(f"{prefix}.")}
-        density = self._in(found.density, "1/length^3") if self._units.symbols else f"{found.density:.3g}"
+        sigmas = {k: float(np.max(v)) for k, v in self._values.items() if within(k, prefix)}
+        density = self._in(found.density, "1/length^3") if self._units.named else f"{found.density:.3g}"
         if not sigmas:
             return (
                 f"potentials.{found.potential}: atoms want to be {self._in(found.diameter, 'length')} apart, and at a "
                 f"density of {density} they have no room for it; check its length against the box"
             )
         largest = max(sigmas, key=lambda path: sigmas[path])
-        unit = f" (both take {self._units.symbol('length')}: 0.34 for argon's sigma)" if self._units.symbols else ""
+        unit = f" (both take {self._units.symbol('length')}: 0.34 for argon's sigma)" if self._units.named else ""
         return (
             f"{largest} is {self._in(sigmas[largest], 'length')} at a density of {density}: sigma^3 times the density "
             f"is {sigmas[largest] ** 3 * found.density:.3g}, where a liquid has about 0.8 and a dense solid 1.1; check "

@@ -112,8 +112,10 @@ class Problem:
 
     def leap(self, p: P, base: Values, dynamics: Dynamics | None = None) -> Leap:
         """What says whether an atom went too far in a step of a run, of these dynamics or of `dynamics`. Of replicas,
-        the held values have them first, and the parameters have not."""
-        values = self.parameters.bind(self.name, p, base)
+        which come first in the held values, the first speaks for all."""
+        state = {key: base[key] for key in ("system.positions", "system.velocities")}
+        first = {key: array[0] if array.ndim == 3 else array for key, array in state.items()}
+        values = self.parameters.bind(self.name, p, {**base, **first})
         return Leap(dynamics or self.dynamics, values, self.box(values))
 
     def box(self, values: Values) -> Box:

@@ -30,7 +30,7 @@ from diffmd.errors import ConfigError
 _BARE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _LEAF = re.compile(r"[0-9]+/[a-z]+")
 _QUOTED = r"""\["(?:[^"\\]|\\.)*"\]|\['[^']*'\]"""
-_PART = re.compile(rf"""(?:^|\.)(?P<word>[^.\[\]"]+)|(?P<quoted>{_QUOTED})|\[(?P<index>[-0-9:, ]+)\]""")
+_PART = re.compile(rf"""(?:^|(?<!^)\.)(?P<word>[^.\[\]"]+)|(?P<quoted>{_QUOTED})|\[(?P<index>[-0-9:, ]+)\]""")
 _ASSIGNED = re.compile(rf"(?P<path>(?:{_QUOTED}|[^=])*+)=(?P<value>.*)", re.DOTALL)
 _CACHED = 1 << 16
 

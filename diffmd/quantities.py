@@ -25,7 +25,8 @@ _TOKEN = re.compile(r"\s*(?:([^\W\d_]+|°|\))(?:(?:\^|\*\*)?([-+]?\d{1,2}(?!\d))
 TEXT = rf"^\s*{_NUMBER}{_END}\s*\S.*$"
 """The texts that may be numbers with a unit, for the JSON schema."""
 
-_BASE = ("length", "time", "mass", "temperature", "charge", "angle")
+_AVOGADRO = Fraction("6.02214076e23")
+_BASE = ("length", "time", "mass", "temperature", "charge", "angle", "amount")
 _DIMENSIONS: Mapping[str, str] = {"energy": "mass*length^2/time^2"}
 _UNITS: Mapping[str, str] = {
     "nm": "length",
@@ -45,15 +46,15 @@ _UNITS: Mapping[str, str] = {
     "Da": "mass",
     "u": "1 Da",
     "amu": "1 Da",
-    "mol": "6.02214076e23",
-    "g": "6.02214076e23 Da",
+    "mol": "amount",
+    "g": "1 Da mol",
     "kg": "1e3 g",
     "kB": "8.31446261815324e-3 kJ/(mol K)",
     "J": "1 kg m^2/s^2",
     "kJ": "1e3 J",
     "cal": "4.184 J",
     "kcal": "1e3 cal",
-    "eV": "1.602176634e-19 J",
+    "eV": f"{Fraction('1.602176634e-19') * _AVOGADRO} J/mol",
     "meV": "1e-3 eV",
     "Pa": "1 J/m^3",
     "kPa": "1e3 Pa",
@@ -66,7 +67,8 @@ _UNITS: Mapping[str, str] = {
     "rad": "angle",
     "deg": f"{Fraction(math.pi) / 180} rad",
 }
-"""Unit -> what it is: a base dimension whose md unit it is, or a number of others that stand above it."""
+"""Unit -> what it is: a base dimension whose md unit it is, or a number of others. Of moles there are so many things:
+a gram is a mole of daltons."""
 _SPELLINGS: Mapping[str, str] = {
     "Å": "A",
     "Angstrom": "A",
@@ -84,7 +86,7 @@ _SPELLINGS: Mapping[str, str] = {
 _KINDS: Mapping[str, tuple[str, str]] = {
     "length": ("a length", "A, nm, pm, um, cm, m, bohr"),
     "time": ("a time", "fs, ps, ns, us, s"),
-    "mass": ("a mass", "g/mol, Da, u, amu, kg"),
+    "mass": ("a mass", "g/mol, Da, u, amu"),
     "energy": ("an energy", "kJ/mol, kcal/mol, J/mol, eV, meV, kB K"),
     "temperature": ("a temperature", "K"),
     "charge": ("a charge", "e"),
@@ -112,6 +114,16 @@ class _Value:
     factor: Fraction
     powers: tuple[int, ...]
 
+    @property
+    def dimension(self) -> tuple[int, ...]:
+        """The powers without that of moles, which are a number of things."""
+        return self.powers[:-1]
+
+    @property
+    def number(self) -> Fraction:
+        """The number in md units."""
+        return self.factor * _AVOGADRO ** self.powers[-1]
+
     def __mul__(self, other: _Value) -> _Value:
         return _Value(self.factor * other.factor, tuple(a + b for a, b in zip(self.powers, other.powers, strict=True)))
 
@@ -121,6 +133,8 @@ class _Value:
 
 _ONE = _Value(Fraction(1), (0,) * len(_BASE))
 _NUMBER_DENSITY, _MASS_DENSITY = "1/length^3", "mass/length^3"
+_OF_ONE = ("mass", "energy", "energy/length", "energy/length^2", "energy/angle^2")
+"""What a single atom or term has: a whole gram or joule is a slip for one of a mole."""
 
 
 def read_quantity(text: str, dimension: str, units: Units, mean_mass: float | None = None) -> float | None:
@@ -147,10 +161,12 @@ def read_quantity(text: str, dimension: str, units: Units, mean_mass: float | No
             f"is {text!r}, but `units: reduced` knows no units; write the number alone, or set `units: md`"
         )
     value = _value(match[2], dimension)
-    number = Fraction(match[1]) * value.factor
-    if value.powers == wanted.powers:
+    number = Fraction(match[1]) * value.number
+    if value.dimension == wanted.dimension:
+        if value.powers[-1] and dimension in _OF_ONE:
+            raise QuantityError(f"is {text!r}, but this is of one atom or of a mole of them; write {text.strip()}/mol")
         return _float(number, text)
-    if dimension == _NUMBER_DENSITY and value.powers == dimension_of(_MASS_DENSITY).powers:
+    if dimension == _NUMBER_DENSITY and value.dimension == dimension_of(_MASS_DENSITY).dimension:
         if mean_mass is not None:
             return _float(number / Fraction(mean_mass), text)
         raise QuantityError(
@@ -255,9 +271,9 @@ def _write(dimension: str) -> str:
 
 def _called(value: _Value) -> str:
     for dimension, (called, _) in _KINDS.items():
-        if dimension_of(dimension).powers == value.powers:
+        if dimension_of(dimension).dimension == value.dimension:
             return called
-    powers = [(base, power) for base, power in zip(_BASE, value.powers, strict=True) if power]
+    powers = [(base, power) for base, power in zip(_BASE, value.dimension, strict=False) if power]
     return f"of dimension {' '.join(base if power == 1 else f'{base}^{power}' for base, power in powers) or '1'}"
 
 

@@ -208,7 +208,7 @@ def _blown_up(
     push = _pushes(problem, at_start, control, state)
     hardest = max(push, key=lambda name: push[name][atom])
     by = f", pushed by potentials.{hardest}" if push[hardest][atom] > 0 else ""
-    unit = f" {system.units.symbol('length')}" if system.units.symbols else ""
+    unit = f" {system.units.symbol('length')}" if system.units.named else ""
     scale = "neighbours are {} apart" if leap.scale == leap.spacing else "the longest cutoff is {}"
     return (
         f"the run blew up {step}: atom {described(system, atom)} went {far[atom]:.3g}{unit} in one step{by}, where "

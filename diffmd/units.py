@@ -34,6 +34,11 @@ class Units:
     boltzmann: float
     symbols: Mapping[str, str]
 
+    @property
+    def named(self) -> bool:
+        """Whether lengths, times, masses and energies have units with names."""
+        return "length" in self.symbols
+
     def symbol(self, dimension: str) -> str | None:
         """The unit of a dimension such as ``length`` or ``energy/length^2``; None where it has none: no name of its own
         in reduced units, and pure numbers."""

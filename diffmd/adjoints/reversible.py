@@ -9,7 +9,7 @@ trajectories do. That the way back ends where the run began is checked, to the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -33,7 +33,7 @@ from diffmd.dynamics.leap import Leap
 from diffmd.dynamics.march import BlownUpError, ListControl, NonFiniteError
 from diffmd.dynamics.rolling import Rolled, Store
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Report, Shape
+from diffmd.dynamics.segment import Shape
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.potentials.base import EnergyPotential, Potential
@@ -179,7 +179,7 @@ class _Walk:
                 def measured(shape: Shape, rolled: Rolled = rolled, first: Array = state.step) -> Any:
                     return passes.measure(shape)(p, base, key, rolled.on_the_way, first)
 
-                rows.add(segment, _listed(control, say, segment, measured)[0])
+                rows.add(segment, control.roomy(segment, measured, say)[0])
             tape.append((segment, control.shape(segment)))
             state = rolled.state
             progress(segment.steps)
@@ -205,7 +205,7 @@ class _Walk:
                 ) -> Any:
                     return passes.pull(shape)(p, base, key, rolled.on_the_way, rolled.state.step, ct, own, total)
 
-                total, ct, norm, _ = _listed(then, say, segment, pulled)
+                total, ct, norm, _ = then.roomy(segment, pulled, say)
                 norms.append(np.asarray(norm))
                 progress(segment.steps)
             self._check_returned(start, at, whole)
@@ -239,7 +239,7 @@ class _Walk:
             rolled: Rolled = self._passes.roll(shape.plan, longest)(p, base, key, state, within, steps, on)
             return rolled, rolled.needed
 
-        rolled, _ = _listed(control, say, segment, attempt)
+        rolled, _ = control.roomy(segment, attempt, say)
         self._check_extent(rolled.extent, leap, segment)
         if forward:
             words.keep(segment, rolled.words)
@@ -276,12 +276,11 @@ class _Walk:
 
     def _check_extent(self, extent: Extent, leap: Leap, segment: Segment) -> None:
         """Raises where a stretch's numbers did not fit, or an atom went too far in a step."""
-        if np.isnan(force := float(extent.force)) or np.isinf(force):
+        if not np.isfinite(force := float(extent.force)):
             raise NonFiniteError(self._problem.name, segment)
-        # A force that does not fit is one that throws its atom as far as this in the step to come.
+        # A force that does not fit throws its atom so far in the step to come.
         thrown = 0.0 if bool(extent.fits) else force * leap.time_step
-        furthest = max(float(extent.furthest), thrown) * 2.0**-self._bits
-        if leap.over(furthest):
+        if leap.over(furthest := max(float(extent.furthest), thrown) * 2.0**-self._bits):
             raise BlownUpError(self._problem.name, segment, furthest)
         where = f"between steps {segment.start} and {segment.start + segment.steps}"
         if float(extent.moving) > RANGE:
@@ -311,19 +310,6 @@ class _Walk:
                 "potential of your own, a device that adds in no fixed order) cannot be undone: use "
                 "gradient: {method: reverse}"
             )
-
-
-def _listed(control: ListControl, say: Say, segment: Segment, attempt: Callable[[Shape], Any]) -> Any:
-    """What `attempt` makes, again and again until its lists had room; their largest counts are its last part.
-
-    Lists are built when atoms have moved, so nothing but room can be wanting.
-    """
-    while True:
-        out = attempt(control.shape(segment))
-        mended = control.mend(Report(jnp.zeros(()), jnp.zeros(()), out[-1], jnp.asarray(True)))
-        if mended is None:
-            return out
-        say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
 
 
 _PRECISION = "the integers of gradient method reversible have 64 bits; set precision: double"

@@ -89,6 +89,8 @@ def made_ready(
     values: dict[str, Values] = {}
     together = replicas_of(replicas)
     for one in experiment.systems:
+        for note in one.notes:
+            reporter.message(note)
         held = _held(one, replicas)
         names = {f"{one.name}/{key}": key for key in DRAWN}
         if one.equilibration is not None and set(names) <= set(arrays):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ def record(
     problem, base, control = one.problem, ready.values[one.name], ready.controls[one.name]
     dynamics = problem.dynamics
     dt = float(problem.values(p, base)["dynamics.integrator.dt"])
+    time = functools.partial(dynamics.time, dt=dt)
 
     def keep(frame: Frame, state: State) -> dict[str, Array]:
         temperature = dynamics.temperature(frame.masses, frame.velocities)
@@ -113,14 +115,14 @@ def record(
         if first is not None:
             if not all(np.isfinite(np.asarray(first[name])).all() for name in ("forces", "potential_energy")):
                 raise explained(experiment, ready, p, NonFiniteError(one.name, Segment(0, 0, 0, ())))
-            writer.append(_frames({k: np.asarray(v)[None] for k, v in first.items()}, [offset], dt, state.box))
+            writer.append(_frames({k: np.asarray(v)[None] for k, v in first.items()}, [offset], time, state.box))
         plan = recording(problem.steps, every, longest, int(state.step) - offset)
         reporter.start(sum(s.steps for s in plan), "steps", "simulate" if len(experiment.systems) == 1 else one.name)
 
         def accepted(segment: Segment, after: State, rows: Any) -> None:
             if rows is not None and len(segment.frames):
                 steps = [offset + step for step in segment.frames]
-                writer.append(_frames({k: np.asarray(v) for k, v in rows.items()}, steps, dt, after.box))
+                writer.append(_frames({k: np.asarray(v) for k, v in rows.items()}, steps, time, after.box))
             reporter.advance(segment.steps)
             saved(segment, after)
 
@@ -146,11 +148,13 @@ def topology(one: BuiltSystem, values: Mapping[str, Array]) -> Topology:
     )
 
 
-def _frames(rows: Mapping[str, np.ndarray], steps: list[int], dt: float, box: Box) -> Frames:
+def _frames(
+    rows: Mapping[str, np.ndarray], steps: list[int], time: Callable[[np.ndarray], np.ndarray], box: Box
+) -> Frames:
     own = {"positions", "velocities", "forces", "box"}
     return Frames(
         np.asarray(steps),
-        np.asarray(steps) * dt,
+        time(np.asarray(steps)),
         rows["positions"],
         rows["velocities"],
         rows["forces"],

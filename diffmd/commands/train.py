@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from diffmd.commands.recording import link_first, record, trajectory_name
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
+from diffmd.commands.updates import Watched
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.learned import with_learned
@@ -103,6 +105,7 @@ class _Training:
         session.begin()
         session.tell_devices(self.replicas)
         self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
+        self.watched = _watched(experiment, spec, start, self.units)
         self.warned: set[str] = set()
         self.noisy = False
         self.losses: list[float] = []
@@ -147,6 +150,7 @@ class _Training:
         progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
         self._reached = progress
         self._warn(row.result, row.p)
+        self._warn_of_update(row.p, progress.p)
         self.losses.append(row.result.loss)
         log.append(_logged(row))
         self._save(progress)
@@ -188,13 +192,15 @@ class _Training:
             **({"units": self.units} if self.units else {}),
             "output": str(folder),
         }
-        lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}"]
+        ended = "" if last is None else f", last {last:.6g} in epoch {progress.epoch}"
+        lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}{ended}"]
         if not progress.best_epoch:
             lines = ["0 epochs: nothing was learned"]
         for path, value in progress.best_p.items():
             if np.size(value) == 1:
                 unit = self.units.get(path)
-                lines.append(f"{path}: {_one(self.start[path], unit)} -> {_one(value, unit)}")
+                start, last_value = _one(self.start[path], unit), _one(progress.p[path], unit)
+                lines.append(f"{path}: {start} -> {_one(value, unit)} (last {last_value})")
         return CommandResult(answer, [*lines, f"in {folder}"], typed("plot", folder))
 
     def _last_loss(self) -> float | None:
@@ -210,7 +216,10 @@ class _Training:
         return self.spec.patience is not None and progress.waited >= self.spec.patience
 
     def _differentiate(self, p: P) -> Gradient:
-        return differentiated(self.adjoint, self.experiment, self.ready, p, QuietReporter(self.session.reporter))
+        try:
+            return differentiated(self.adjoint, self.experiment, self.ready, p, QuietReporter(self.session.reporter))
+        except NumericalError as problem:
+            raise NumericalError(f"epoch {self._reached.epoch + 1}: {problem}") from problem
 
     def _begin(self) -> tuple[Progress, TrainingLog]:
         folder = self.session.folder
@@ -262,6 +271,15 @@ class _Training:
             self.session.reporter.warning(f"epoch {self._reached.epoch}: {sentence}")
         self.noisy = sentence is not None
 
+    def _warn_of_update(self, before: P, after: P) -> None:
+        """Warns, once of each parameter and kind, of a step that left all reason."""
+        for one in self.watched:
+            found = one.too_far(np.asarray(before[one.path]), np.asarray(after[one.path]))
+            for kind, sentence in (("far", found), ("angle", one.no_angle(np.asarray(after[one.path])))):
+                if sentence is not None and f"{one.path} {kind}" not in self.warned:
+                    self.warned.add(f"{one.path} {kind}")
+                    self.session.reporter.warning(f"epoch {self._reached.epoch}: {sentence}")
+
     def _trajectories(self, stem: str, p: P, *, keep: bool) -> None:
         """Writes a trajectory of each system under another name until it is whole."""
         values = first_run(self.ready).values
@@ -277,6 +295,20 @@ class _Training:
                 stop = lambda *_: self.session.check_stop()  # noqa: E731
                 record(self.experiment, one, ready, p, part, every, QuietReporter(self.session.reporter), stop)
             link_first(self.experiment, self.session.folder, stem)
+
+
+def _watched(experiment: Experiment, spec: TrainSpec, start: P, units: Mapping[str, str]) -> list[Watched]:
+    common = vars(spec.optimizer).get("learning_rate")
+    return [
+        Watched(
+            leaf.path,
+            np.asarray(start[leaf.path]),
+            units.get(leaf.path),
+            common if leaf.request.learning_rate is None else leaf.request.learning_rate,
+            "train.optimizer.learning_rate" if leaf.request.learning_rate is None else "learning_rate",
+        )
+        for leaf in experiment.objective.parameters.leaves
+    ]
 
 
 def _logged(row: EpochRecord) -> Epoch:

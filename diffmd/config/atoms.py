@@ -38,7 +38,7 @@ class StartingAtoms:
         positions, velocities: of each atom.
         box_vectors, box_shape: the box; the identity where there is none.
         file_box: that of the structure that positions come from, by which it may have wrapped them; None without.
-        step: number of the first step.
+        before: the frame of an earlier run that this one goes on from; None where it does not.
     """
 
     groups: Groups
@@ -48,7 +48,7 @@ class StartingAtoms:
     box_vectors: Float[np.ndarray, "3 3"]
     box_shape: BoxShape
     file_box: Float[np.ndarray, "3 3"] | None
-    step: int
+    before: Before | None
 
     def whole(self, bonds: Bonds) -> StartingAtoms:
         """The same with every molecule whole along its bonds, where the box (or that of the file) tore it apart."""
@@ -56,6 +56,22 @@ class StartingAtoms:
         for vectors in (self.file_box, None if self.box_shape == "none" else self.box_vectors):
             positions = made_whole(positions, bonds, vectors).positions
         return dataclasses.replace(self, positions=positions)
+
+
+@dataclasses.dataclass(frozen=True)
+class Before:
+    """A frame of an earlier run.
+
+    Attributes:
+        step, time: of the frame.
+        temperature, degrees_of_freedom: of its velocities, as the earlier run counted; None where they are not taken
+            over, or at rest.
+    """
+
+    step: int
+    time: float
+    temperature: float | None
+    degrees_of_freedom: int | None
 
 
 def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: Path, momentum: bool) -> StartingAtoms:
@@ -73,7 +89,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
     structure = run
     if isinstance(spec.positions, FilePositions):
         structure = structure_of(folder, spec.positions.path, spec.positions.frame, units, f"{path}.positions")
-    groups = groups_of(one, structure)
+    groups = groups_of(one, structure, units)
     count = len(groups.group)
     h, shape = _box(one, structure, count)
     if spec.positions is not None:
@@ -118,7 +134,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
         h,
         shape,
         structure.box if structure is not None and isinstance(spec.positions, FilePositions | None) else None,
-        0 if run is None else run.step,
+        _before(one, folder, units),
     )
 
 
@@ -149,6 +165,18 @@ def _trajectory(one: EffectiveSystem, folder: Path, start: StartSpec) -> Path:
     run = folder / Path(start.run).expanduser()
     own = run / f"trajectory_{one.name}.h5md"
     return own if own.exists() else run / TRAJECTORY
+
+
+def _before(one: EffectiveSystem, folder: Path, units: Units) -> Before | None:
+    """What the frame says beside its atoms; `_of_run` has read it before."""
+    if one.system.start is None:
+        return None
+    run, frame = read_trajectory(_trajectory(one, folder, one.system.start)), one.system.start.frame
+    step, time = int(run.step[frame]), float(run.time[frame])
+    kinetic, temperature = (float(run.observables[name][frame]) for name in ("kinetic_energy", "temperature"))
+    if one.system.velocities is not None or not temperature > 0:
+        return Before(step, time, None, None)
+    return Before(step, time, temperature, round(2 * kinetic / (units.boltzmann * temperature)))
 
 
 def _names(one: EffectiveSystem, structure: Structure | None, folder: Path) -> tuple[str, ...] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmd.box import Box
-from diffmd.config.atoms import StartingAtoms, starting_atoms
+from diffmd.config.atoms import Before, StartingAtoms, starting_atoms
 from diffmd.config.checks.geometry import check_reach
 from diffmd.config.checks.parameters import rule_problems, slope_problems
 from diffmd.config.checks.targets import compare_shapes
@@ -58,6 +59,7 @@ class BuiltSystem:
         names: of the atoms, where a structure file has such; None: those of their types.
         recorded: observables that `output` names.
         drawn: number of a replica -> its held values: what the config draws is drawn anew. Number 0 is `values`.
+        notes: what whoever runs it should know of how it starts.
     """
 
     name: str
@@ -69,6 +71,7 @@ class BuiltSystem:
     names: tuple[str, ...] | None
     recorded: Mapping[str, Observable]
     drawn: Callable[[int], Values]
+    notes: tuple[str, ...] = ()
 
     def control(self, values: Values, dt_path: str = "dynamics.integrator.dt") -> ListControl:
         """How lists are built for a run that starts from `values` (of one or of replicas) with the time step at
@@ -182,6 +185,26 @@ def seed_of(seed: int, path: str) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(path.encode())]).generate_state(1, np.uint64)[0])
 
 
+def _clock(before: Before, dt: float) -> tuple[int, float]:
+    """See `Dynamics`: times are steps times dt where they have been so far, to the last bit."""
+    return (0, 0.0) if math.isclose(before.time, before.step * dt) else (before.step, before.time)
+
+
+def _recounted(before: Before, dynamics: Dynamics, path: str) -> Iterator[str]:
+    """That the temperature of the same velocities is another one than in the run before."""
+    then, now = before.degrees_of_freedom, dynamics.degrees_of_freedom
+    if before.temperature is None or then is None or then == now:
+        return
+    unit = dynamics.system.units.symbol("temperature")
+    both = (before.temperature, before.temperature * then / now)
+    there, here = (f"{t:.5g}" + (f" {unit}" if unit else "") for t in both)
+    why = "keeps or removes" if now < then else "does not keep"
+    yield (
+        f"{path}: the earlier run counted {then} degrees of freedom, this one {now}, since it {why} the total "
+        f"momentum; the same velocities have a temperature of {here} here, {there} there"
+    )
+
+
 class _System:
     """Builds one system, in the order in which its parts need each other."""
 
@@ -228,7 +251,9 @@ class _System:
         integrator, thermostat = _built(spec.integrator), _built(spec.thermostat)
         # Systems of the same size side by side draw different noise; even numbers leave room for equilibration's.
         stream = 0 if self.effective.name == "default" else 2 * (zlib.crc32(self.effective.name.encode()) >> 2)
-        dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion, stream=stream)
+        before = self.atoms.before
+        clock = (0, 0.0) if before is None else _clock(before, float(integrator.parameters["dt"]))
+        dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion, stream=stream, clock=clock)
         box = Box(jnp.asarray(self.atoms.box_vectors), self.atoms.box_shape)
         terms: list[LossTerm] = []
         for number, term in enumerate(self.effective.loss if loss else ()):
@@ -248,7 +273,7 @@ class _System:
             spec.steps,
             parameters,
             self.atoms.box_shape,
-            self.atoms.step,
+            0 if before is None else before.step,
         )
         return BuiltSystem(
             self.effective.name,
@@ -260,6 +285,7 @@ class _System:
             self.atoms.names,
             recorded,
             self._drawn,
+            () if before is None else tuple(_recounted(before, dynamics, f"{self.effective.system_path}.start")),
         )
 
     def _potential(self, path: str, spec: Any, system: System) -> Potential:

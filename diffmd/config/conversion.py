@@ -111,8 +111,14 @@ class _Conversion:
                 for key, value in data.items()
             }
         if isinstance(data, list):
+            # Only kinds of mappings make a difference: of ten thousand positions there is one place.
+            alike = self.known.below(place, "0", None)
             return [
-                self._changed(value, self.known.below(place, str(number), value), (*keys, str(number)))
+                self._changed(
+                    value,
+                    self.known.below(place, str(number), value) if isinstance(value, Mapping) else alike,
+                    (*keys, str(number)),
+                )
                 for number, value in enumerate(data)
             ]
         if (place.unit in _AWAITED) != self.awaited or not place.numeric:

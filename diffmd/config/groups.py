@@ -61,7 +61,7 @@ class Groups:
         return out
 
 
-def groups_of(one: EffectiveSystem, structure: Structure | None) -> Groups:
+def groups_of(one: EffectiveSystem, structure: Structure | None, units: Units) -> Groups:
     """The groups that `atoms` lists, compared with those of the structure file if there is one; else one a type of the
     structure.
 
@@ -77,7 +77,7 @@ def groups_of(one: EffectiveSystem, structure: Structure | None) -> Groups:
         if structure is not None and isinstance(positions, FilePositions) and positions.types != "ignore":
             _compare(one, structure, listed.type_of_atoms)
         return listed
-    return _read(one, structure)
+    return _read(one, structure, units)
 
 
 def listed_groups(atoms: Sequence[AtomGroupSpec]) -> Groups:
@@ -95,7 +95,7 @@ def listed_groups(atoms: Sequence[AtomGroupSpec]) -> Groups:
     )
 
 
-def _read(one: EffectiveSystem, structure: Structure | None) -> Groups:
+def _read(one: EffectiveSystem, structure: Structure | None, units: Units) -> Groups:
     """One group a type; `masses` and `charges` of the config win over those of the structure."""
     path = one.system_path
     if structure is None:
@@ -107,7 +107,8 @@ def _read(one: EffectiveSystem, structure: Structure | None) -> Groups:
     masses = _by_type(one.system.masses, structure.masses, names, types, f"{path}.masses")
     without = [name for name, mass in zip(names, masses, strict=True) if mass is None]
     if without:
-        raise ConfigError(_no_mass(without, names), f"{path}.masses")
+        unknown = structure.unknown_elements() if units.name == "md" else ""
+        raise ConfigError(_no_mass(without, names) + (f" ({unknown})" if unknown else ""), f"{path}.masses")
     return Groups(
         types,
         types,

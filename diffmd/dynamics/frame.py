@@ -20,7 +20,7 @@ class Frame:
         velocities: at the same time.
         masses: of each atom.
         box: at this time.
-        time: since step 0 of the numbering that the run has: step times dt.
+        time: step times dt; of a run that goes on from another, on from the time of the frame that it starts from.
         potential_energy: computes the total potential energy when called (it costs a sweep).
         potential_energies: computes each potential's energy by name (a sweep each).
         virial: computes W_ab = -dU/d(strain_ab) when called: for pairs the sum of d_a f_b, with d = x_i - x_j and f

@@ -40,7 +40,7 @@ class Leap:
 
     Attributes:
         dynamics: what runs.
-        values: what it starts from, of one run or of replicas (positions and velocities: replicas first).
+        values: what it starts from.
         box: that of the values.
     """
 
@@ -67,7 +67,7 @@ class Leap:
     @functools.cached_property
     def pace(self) -> float:
         """How far the fastest start, or the bath's root mean square speed, goes in one step [length]."""
-        speeds = [float(np.sqrt(np.max(np.sum(np.asarray(self.values["system.velocities"]) ** 2, -1), initial=0)))]
+        speeds = [float(np.sqrt(np.max(np.sum(np.asarray(self.values["system.velocities"]) ** 2, axis=1), initial=0)))]
         bath = self.dynamics.held_temperature(self.values)
         if bath is not None:
             masses = [v for k, v in self.values.items() if k.startswith("system.atoms.") and k.endswith(".mass")]
@@ -91,6 +91,5 @@ class Leap:
     def spacing(self) -> float:
         """The mean distance of an atom's nearest other one at the start [length]."""
         x = np.asarray(self.values["system.positions"], float)
-        one = x.reshape(-1, *x.shape[-2:])[0]
-        distance, _ = nearest_atoms(one, np.asarray(self.box.vectors), self.box.shape)
+        distance, _ = nearest_atoms(x, np.asarray(self.box.vectors), self.box.shape)
         return float(np.mean(distance))

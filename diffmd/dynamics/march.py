@@ -92,11 +92,27 @@ class ListControl:
                 return made
             self._grow(needed)
 
+    def roomy(self, segment: Segment, attempt: Callable[[Shape], Any], say: Callable[[str], None]) -> Any:
+        """What `attempt` makes with the segment's shape, again until its lists had room: the largest counts that they
+        needed are its last part.
+
+        For steps that build a list whenever atoms have moved, so that nothing but room can be wanting.
+        """
+        while True:
+            made = attempt(self.shape(segment))
+            if not self.plan.is_list or not self.plan.overflowed(needed := np.asarray(made[-1])):
+                return made
+            self._grow(needed)
+            say(_run_again(segment, self._room()))
+
     def _grow(self, needed: np.ndarray) -> None:
         larger = grow(self.plan, needed)
         if larger == self.plan:
             raise NumericalError(f"the neighbour list cannot grow to the {needed.max()} neighbours it needs")
         self.plan = larger
+
+    def _room(self) -> str:
+        return f"neighbour list grown to {self.plan.capacity} a row"
 
     def mend(self, report: Report) -> str | None:
         """Grows a capacity or shortens the block if `report` broke a bound; says which, or None if all held.
@@ -107,7 +123,7 @@ class ListControl:
             return None
         if self.plan.overflowed(needed := np.asarray(report.needed)):
             self._grow(needed)
-            return f"neighbour list grown to {self.plan.capacity} a row"
+            return self._room()
         limit = self.plan.skin / 2
         moved = float(np.sqrt(report.displacement2))
         if not moved <= limit:
@@ -131,6 +147,10 @@ class ListControl:
         better = max(b for b in BLOCKS if b <= max(allowed, 1))
         if better >= 2 * self.block:
             self.block = better
+
+
+def _run_again(segment: Segment, why: str) -> str:
+    return f"steps {segment.start} to {segment.start + segment.steps} run again: {why}"
 
 
 def first_block(every: int | None, skin: float, speed: float, dt: float) -> int:
@@ -179,7 +199,7 @@ def march(
                 if sound:
                     break
                 raise BlownUpError(problem, segment, furthest) if finite else NonFiniteError(problem, segment)
-            say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
+            say(_run_again(segment, mended))
         # Before it is told: a checkpoint that `accepted` writes holds what the next segment will be run with.
         control.relax(report)
         accepted(segment, shape, state, after, rows, extra)

@@ -76,5 +76,5 @@ def universe(trajectory: Path | str) -> MDAnalysis.Universe:
     """
     path = Path(trajectory)
     path = path / TRAJECTORY if path.is_dir() else path
-    named = bool(read_trajectory(path).units.symbols)
+    named = read_trajectory(path).units.named
     return MDAnalysis.Universe(str(path), convert_units=named, to_guess=())

@@ -18,7 +18,7 @@ from diffmd.units import Units
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_ROWS, _MOST_LINES, _NAMED_LINES = 5, 40, 6
+_MOST_ROWS, _MOST_LINES, _NAMED_LINES, _NAMED_PATHS = 5, 40, 6, 16
 
 
 def draw_loss(training: Training) -> Picture:
@@ -145,7 +145,7 @@ def _lines(
             color = CYCLE[(place if named and len(by_path) == 1 else index) % len(CYCLE)]
             label = f"{_short(path, group)}{f' {column}' if array.shape[1] > 1 else ''}".strip()
             if not named:
-                label = _short(path, group) if place == 0 and len(by_path) > 1 else ""
+                label = _short(path, group) if place == 0 and 1 < len(by_path) <= _NAMED_PATHS else ""
             style = {"marker": "o", "markersize": 3.5} if count <= _NAMED_LINES else {"linewidth": 1.2, "alpha": 0.8}
             axes.plot(epoch, array[:, column], color=color, label=label or "_", **style)
             # Bands of many lines would hide each other.

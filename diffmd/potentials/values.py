@@ -2,7 +2,8 @@
 
 A value in the config is a scalar (parameter ``k``), a list with one number per term (parameter ``k``, an array), or a
 mapping by types (parameters ``k.C-H``, ``k.H-O-H``, each a scalar; the order of a key's types may be reversed, and
-they are found by the names there are, which may hold hyphens, too: what can be read in two ways is refused). What
+they are found by the names there are, which may hold hyphens, too: a key that is a type's name is that type, and what
+can be read in two other ways is refused). What
 is built here remembers which parameter goes where, so that the tables are assembled from the values in force by plain
 JAX, without scatters in either direction.
 """
@@ -159,10 +160,6 @@ def pair_value(
     given: list[str] = []
     for key in value:
         if key in type_names:
-            if _readings(key, type_names, 2):
-                raise ConfigError(
-                    f"'{key}' is a type and can be read as a pair of types, too; rename one", child(path, key)
-                )
             continue
         i, j = resolve_types(key, type_names, 2, child(path, key))
         if index[i, j] >= 0:

@@ -151,6 +151,31 @@ CASES = {
         3,
         ("at the start", "potentials.bond: term 0, of atoms 0 (A) and 1 (A), is 1.6 long, and r_max is 1.5"),
     ),
+    "a learning rate whose first update is larger than sigma": Case(
+        "train",
+        ARGON,
+        ("train.optimizer.learning_rate=0.01", "dynamics.steps=2"),
+        3,
+        (
+            "epoch 1: the update moves potentials.lj.sigma by",
+            "more than its value of 0.34 nm; write train.optimizer.learning_rate: ",
+            "after epoch 1 potentials.lj.sigma is -",
+            "which must be at least 0",
+        ),
+    ),
+    "a learning rate that turns an angle round and round": Case(
+        "train",
+        WATER,
+        (
+            "potentials.angle={kind: harmonic_angle, angles: [[1, 0, 2]], theta0: 109.5 deg, k: 383}",
+            "loss=[{observable: {kind: potential_energy}, compare: none}]",
+            "parameters=[potentials.angle.theta0]",
+            "train={epochs: 1, optimizer: {kind: sgd, learning_rate: 100.0}}",
+            "dynamics.steps=2",
+        ),
+        0,
+        ("the update moves potentials.angle.theta0 by", "deg in size (", "rad), where angles are at most a full turn"),
+    ),
     "a FENE bond that is too long in a gradient": Case(
         "gradient",
         CHAIN,

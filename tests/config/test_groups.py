@@ -204,6 +204,17 @@ def test_a_mass_by_type_is_learned_and_written_back(tmp_path, path):
     assert np.array_equal(before, after)
 
 
+def test_a_type_whose_name_is_no_name_is_learned_by_its_quoted_key(tmp_path):
+    text = PLAIN.replace("A ", "C.2 ").replace("B ", "N* ")
+    path = 'system.masses["N*"]'
+    experiment = made(tmp_path, {"masses": {"C.2": 12.0, "N*": 14.0}}, text, parameters=[path])
+    assert list(experiment.objective.parameters.initial(experiment.values)) == [path]
+    data = with_learned(experiment, experiment.loaded.data, {path: jnp.asarray(15.0)}, "weights.h5").data
+    assert data["system"]["masses"] == {"C.2": 12.0, "N*": 15.0}
+    assert masses(build(load_data(data, folder=tmp_path))) == [12, 15, 12, 15]
+    assert refused(tmp_path, {"masses": {"C.3": 12.0}}, text).startswith('system.masses["C.3"]: there are no atoms of')
+
+
 def test_the_files_own_masses_are_learned_by_the_same_path(tmp_path):
     experiment = made(tmp_path, {}, units="md", parameters=["system.masses.O"])
     p = {"system.masses.O": jnp.asarray(18.0)}

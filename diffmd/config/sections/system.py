@@ -23,7 +23,7 @@ class AtomGroupSpec(Spec):
 
 
 class StartSpec(Spec):
-    """Go on from a frame of an earlier run: atoms, box, positions, velocities and step come from it."""
+    """Go on from a frame of an earlier run: atoms, box, positions, velocities, step and time come from it."""
 
     run: str = quantity(
         doc="Folder of the run, relative to the config's folder; of several systems, the one of this name or the first."

@@ -110,7 +110,8 @@ def _site(line: str, longer: dict[str, str], path: Path, at: int) -> Site:
     for axis, first, last in _COORDINATES:
         value = number(line[first:last])
         if len(line.rstrip()) < last:
-            raise refused(path, at, f"it ends before the atom's {axis} (columns {first + 1}-{last}) does: truncated")
+            told = f"line {at + 1} ends before the atom's coordinates do ({axis} is columns {first + 1}-{last})"
+            raise ConfigError(f"cannot read {path}: {told}: it is damaged or truncated")
         if value is None:
             raise refused(
                 path, at, f"columns {first + 1}-{last} should be the atom's {axis}, not {shown(line[first:last])}"

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gemmi
+import jax
 import MDAnalysis
 import numpy as np
 import pytest
 
 from diffmd.commands.validate import validate
+from diffmd.config.build import build
+from diffmd.config.loading import load, located
 from diffmd.errors import DiffmdError
 from diffmd.io.structures import Structure, read_structure, write_structure
 from diffmd.units import MD
@@ -99,10 +102,12 @@ def ends_in_the_table(data: bytes) -> bool:
     return b"_atom_site.Cartn_z" in data and b"\n#" not in data[data.index(b"_atom_site.Cartn_z") :]
 
 
-def whether(config: Path) -> str | None:
-    """What `validate` refuses a config with; None where it takes it."""
+def refusal(config: Path) -> str | None:
+    """What a run of the config is refused with, before it compiles anything; None where it is taken."""
+    loaded = load(config)
     try:
-        validate(config)
+        with jax.enable_x64(True), located(loaded):
+            build(loaded)
     except DiffmdError as problem:
         return str(problem)
     return None
@@ -132,7 +137,7 @@ def test_damaged_files_are_read_right_or_refused(whole: dict[str, bytes], tmp_pa
         assert len(found.names) == ATOMS or (suffix == "cif" and ends_in_the_table(data)), case
         assert np.all(np.isfinite(found.positions)), case
         assert len(found.elements) == len(found.names) == len(found.positions), case
-        told = whether(config)
+        told = refusal(config)
         assert told is None or str(config) in told, case
     assert taken > 30
     assert refused > 100

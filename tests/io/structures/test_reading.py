@@ -119,7 +119,7 @@ BAD = {
     "slab.xyz": ('1\nLattice="1 0 0 0 1 0 0 0 1" Properties=species:S:1:pos:R:3 pbc="T T F"\nA 0 0 0\n', "some axes"),
     "lattice.xyz": ('1\nLattice="1 0 0" Properties=species:S:1:pos:R:3\nA 0 0 0\n', "nine numbers"),
     "empty.pdb": ("REMARK nothing\n", "no ATOM"),
-    "broken.pdb": ("ATOM      1  O   HOH A   1      xxxxx\n", "line 1: it ends before the atom's x"),
+    "broken.pdb": ("ATOM      1  O   HOH A   1      xxxxx\n", "line 1 ends before the atom's coordinates do"),
     "short.gro": ("water\n 3\n    1SOL     OW    1   0.1   0.1   0.1\n", "truncated"),
     "words.gro": ("water\nmany\n", "no GRO"),
     "empty.h5md": ("", "cannot read"),
