@@ -42,9 +42,9 @@ def still(frames: Float[np.ndarray, "frames atoms 3"], molecule: Int[np.ndarray,
     count = int(molecule.max()) + 1
     if count < _FEWEST or len(frames) < _FRAMES:
         return None
-    centres = np.zeros((len(frames), count, 3))
-    np.add.at(centres, (slice(None), molecule), frames)
-    centres /= np.bincount(molecule)[:, None]
+    sums = np.zeros((count, len(frames), 3))
+    np.add.at(sums, molecule, frames.swapaxes(0, 1))
+    centres = sums.swapaxes(0, 1) / np.bincount(molecule)[:, None]
     centres -= centres.mean(axis=1, keepdims=True)
     half, quarter = (_square(centres, lag) for lag in (len(frames) // 2, len(frames) // 4))
     moved = float(np.sqrt(half) / (volume / count) ** (1 / 3))
