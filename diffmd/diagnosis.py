@@ -93,11 +93,12 @@ def shortest_distance(problem: Problem, values: Values) -> Contact | None:
 def largest_force(problem: Problem, values: Values) -> Push:
     """The atom with the largest force; one without a finite force comes first, and its force is infinite."""
     each = forces_by_potential(problem, values, listed(problem, values))
-    size = _sizes(np.sum(list(each.values()), axis=0))
+    # Of potentials in the user's own files none is there where a config is only checked.
+    size = _sizes(np.sum([np.zeros(np.shape(values["system.positions"])), *each.values()], axis=0))
     atom = int(np.argmax(size))
-    by = {name: _sizes(forces)[atom] for name, forces in each.items()}
-    strongest = max(by, key=lambda name: by[name])
-    return Push(float(size[atom]), atom, strongest if by[strongest] > 0 else None)
+    by = {name: float(_sizes(forces)[atom]) for name, forces in each.items()}
+    strongest = max(by, key=lambda name: by[name], default=None)
+    return Push(float(size[atom]), atom, None if strongest is None or by[strongest] == 0 else strongest)
 
 
 def forces_by_potential(
@@ -150,6 +151,8 @@ def _vibration(problem: Problem, values: Values) -> Vibration | None:
     a few forces.
     """
     neighbors, parts = listed(problem, values), _parts(problem)
+    if not parts:
+        return None
     x = values["system.positions"]
     roots = np.sqrt(np.asarray(problem.dynamics.system.masses(values), float))[:, None]
 
