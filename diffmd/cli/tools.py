@@ -13,7 +13,7 @@ import typer
 from diffmd.cli import options as opt
 from diffmd.cli import render
 from diffmd.cli.execute import Talk, run_tool
-from diffmd.cli.progress import say_warning
+from diffmd.cli.progress import say, say_warning
 from diffmd.commands.request import CommandResult, typed
 from diffmd.errors import ConfigError
 
@@ -240,7 +240,9 @@ def validate(
             "unchecked": list(result.unchecked),
             "systems": {one.name: dataclasses.asdict(one) for one in result.systems},
         }
-        for warning in [*result.unchecked, *result.warnings]:
+        for note in result.unchecked if not quiet else ():
+            say(note)
+        for warning in result.warnings:
             say_warning(warning)
         tables.update({one.name: setup_rows(one) for one in result.systems})
         return CommandResult(answer, [result.text.rstrip("\n")], _simulating(config, overrides or ()))

@@ -59,8 +59,8 @@ class Setup:
             without.
         lightest: the smallest mass.
         shortest_distance: of two atoms; None of one atom.
-        largest_force: on an atom.
-        leap: how far that force alone would move its atom in the first step, F dt^2 / (2 m).
+        largest_force: on an atom; None where no force is known.
+        leap: how far that force alone would move its atom in the first step, F dt^2 / (2 m); 0 where none is known.
         unseen: potentials whose forces are not in it: they run Python of the user's own.
         steps, dt, time: of the run; time is steps times dt.
         stiffest_vibration: at the start; None where nothing pulls back.
@@ -82,7 +82,7 @@ class Setup:
     bath_temperature: float | None
     lightest: float
     shortest_distance: Contact | None
-    largest_force: Push
+    largest_force: Push | None
     leap: float
     unseen: list[str]
     steps: int
@@ -104,14 +104,15 @@ def setup_of(one: BuiltSystem, p: P, ready: Ready) -> Setup:
     box, masses = problem.box(values), np.asarray(system.masses(values), float)
     unseen = _unseen(problem, values)
     seen = _without(problem, unseen)
-    push = largest_force(seen, values)
-    if not np.isfinite(push.force):
+    known = bool(seen.dynamics.forcefield.potentials)
+    push = largest_force(seen, values) if known else None
+    if push is not None and not np.isfinite(push.force):
         failure = NonFiniteError(problem.name, Segment(0, 1, 0, ()))
         raise explain(seen, p, held, ready.key, ready.controls[one.name], failure)
     moves: Any = one.effective.dynamics.integrator
     dt = float(moves.build().parameters["dt"])
     space = float(volume(box)) if box.periodic else None
-    vibration = stiffest_period(seen, values)
+    vibration = stiffest_period(seen, values) if known else None
     cutoff = seen.dynamics.forcefield.cutoff
     temperature = problem.dynamics.temperature(system.masses(values), values["system.velocities"])
     return Setup(
@@ -130,7 +131,7 @@ def setup_of(one: BuiltSystem, p: P, ready: Ready) -> Setup:
         lightest=float(masses.min()),
         shortest_distance=shortest_distance(problem, values),
         largest_force=push,
-        leap=push.force / masses[push.atom] * dt**2 / 2,
+        leap=0.0 if push is None else push.force / masses[push.atom] * dt**2 / 2,
         unseen=sorted(unseen),
         steps=problem.steps,
         dt=dt,

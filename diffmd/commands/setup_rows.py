@@ -48,7 +48,8 @@ def setup_rows(setup: Setup) -> list[tuple[str, str]]:
         rows.append(("shortest distance", f"{_told(setup, near.distance, 'length')}, atoms {listed(near.atoms)}"))
     push = setup.largest_force
     without = f", without {listed([f'potentials.{name}' for name in setup.unseen])}" if setup.unseen else ""
-    rows.append(("largest force", f"{_told(setup, push.force, 'energy/length')}, atom {push.atom}{without}"))
+    force = "not known" if push is None else f"{_told(setup, push.force, 'energy/length')}, atom {push.atom}"
+    rows.append(("largest force", f"{force}{without}"))
     rows.append(("run", f"{setup.steps} steps of {_told(setup, setup.dt, 'time')}, {_told(setup, setup.time, 'time')}"))
     if (mode := setup.stiffest_vibration) is not None and setup.steps_per_period is not None:
         period = f"{_told(setup, mode.period, 'time')}, {setup.steps_per_period:.3g} steps"
@@ -130,7 +131,7 @@ def _of_distance(setup: Setup, one: EffectiveSystem) -> Iterator[str]:
     pair = f"atoms {listed(near.atoms)}"
     if near.distance == 0:
         yield f"{one.system_path}.positions: {pair} are at the same place; move one of them"
-    elif not setup.minimizes and setup.leap > _LEAP * near.distance:
+    elif push is not None and not setup.minimizes and setup.leap > _LEAP * near.distance:
         force = f"the force of {_told(setup, push.force, 'energy/length')}, mostly of potentials.{push.potential},"
         yield (
             f"{one.system_path}.positions: {force} would move atom {push.atom} by {_told(setup, setup.leap, 'length')} "
