@@ -167,8 +167,8 @@ class TestFormula:
         assert across * stretch <= most
         assert arranged.stretches <= max(kept, -(-frames // most))
         np.testing.assert_array_equal(arranged.order.ravel()[arranged.places], np.arange(frames))
-        np.testing.assert_array_equal(np.flatnonzero(arranged.real), np.arange(frames))
-        numbers = np.arange(frames) ** 2
+        np.testing.assert_array_equal(arranged.places, np.arange(frames))
+        numbers = np.arange(frames) ** 2.0
         padded = np.where(arranged.real, numbers[arranged.order], 0).sum(axis=2).ravel()
         np.testing.assert_array_equal(arranged.sums(numbers), padded[: arranged.stretches])
         assert chunks * across >= arranged.stretches
