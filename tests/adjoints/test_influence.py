@@ -117,7 +117,9 @@ def test_a_frozen_fluid_is_told_from_a_short_run():
     assert still(walkers(0.2, None), alone, 216.0) is None
     frozen = still(walkers(0.0, 0.1), alone, 216.0)
     assert frozen is not None
-    assert frozen.startswith("in half of the sampled time the atoms move by 0.12 of their mean distance, and by no more")
+    assert frozen.startswith(
+        "in half of the sampled time the atoms move by 0.12 of their mean distance, and by no more"
+    )
     assert "diffusion has stopped (a crystal or a glass)" in frozen
     short = still(walkers(0.01, None), alone, 216.0)
     assert short is not None

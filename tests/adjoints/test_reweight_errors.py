@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from adjoints.test_reweight import DISTANCE, R0, SPRING, K, T, distances, exact, method
 from support.objectives import FLUID, Case, changed, nothing, ready
 
-from adjoints.test_reweight import DISTANCE, K, R0, SPRING, T, distances, exact, method
 from diffmd.adjoints.base import Gradient
 from diffmd.adjoints.reweight import Reweight
 
@@ -67,7 +67,7 @@ def test_of_a_spring(target: float | None):
     compare: dict[str, Any] = {"compare": "none"} if target is None else {"target": target}
     loss = [{"observable": DISTANCE, "frames": {"from": 1}, **compare}]
     case = ready(changed(SPRING, dynamics__steps=1500, loss=loss))
-    found = runs(case, method(case), range(SEEDS), "frames")
+    found = runs(case, method(case), range(100, 100 + SEEDS), "frames")
     mean, slope = slopes(0.3, 200.0, 0.5)
     by_mean = 1.0 if target is None else 2 * (mean - target)
     told = variances([one for one, _ in found], dict(zip((R0, K, T), by_mean * slope, strict=True)))
@@ -80,38 +80,41 @@ def test_of_a_spring(target: float | None):
     assert not any("forgotten" in one.health.advice for one, _ in found)
 
 
+def fluid(steps: int, every: int) -> Case:
+    """Twelve atoms above their critical temperature, which forget themselves soon."""
+    energy = {"observable": {"kind": "potential_energy"}, "compare": "none", "frames": {"from": 500, "every": every}}
+    return ready(
+        changed(
+            FLUID,
+            system__box=[2.5] * 3,
+            system__atoms=[{"type": "A", "count": 12, "mass": 1.0}],
+            system__positions__min_distance=0.8,
+            potentials__lj__cutoff={"kind": "shifted_force", "distance": 1.25},
+            dynamics={
+                "integrator": {"kind": "langevin", "dt": 0.005, "friction": 2.0, "temperature": 2.0},
+                "steps": steps,
+                "neighbors": {"kind": "all_pairs"},
+            },
+            loss=[energy],
+            parameters=[SIGMA, EPSILON, T],
+            gradient={"method": "reweight"},
+        )
+    )
+
+
+LONG_RUN = {SIGMA: 164.166, EPSILON: 5.36321, T: 8.11392}
+"""Of 6 million steps, as benchmarks/reweight_reference.py prints them: +- 0.98, 0.062 and 0.032."""
+
+
 @pytest.mark.slow
 def test_of_a_small_fluid():
-    def fluid(steps: int, every: int) -> Case:
-        energy = {"observable": {"kind": "potential_energy"}, "compare": "none", "frames": {"from": 500, "every": every}}
-        return ready(
-            changed(
-                FLUID,
-                system__box=[2.7] * 3,
-                system__atoms=[{"type": "A", "count": 12, "mass": 1.0}],
-                system__positions__min_distance=0.8,
-                potentials__lj__cutoff={"kind": "shifted_force", "distance": 1.35},
-                dynamics={
-                    "integrator": {"kind": "langevin", "dt": 0.005, "friction": 2.0, "temperature": 1.2},
-                    "steps": steps,
-                    "neighbors": {"kind": "all_pairs"},
-                },
-                loss=[energy],
-                parameters=[SIGMA, EPSILON, T],
-                gradient={"method": "reweight"},
-            )
-        )
-
-    long = fluid(100_500, 20)
-    several = [one for one, _ in runs(long, method(long), range(1000, 1005), "energies")]
-    truth = {path: float(np.mean([one.gradients[path] for one in several])) for path in (SIGMA, EPSILON, T)}
-    short = fluid(3000, 5)
-    found = runs(short, method(short), range(SEEDS), "energies")
-    told = variances([one for one, _ in found], truth)
+    case = fluid(10_500, 10)
+    found = runs(case, method(case), range(2 * SEEDS), "energies")
+    told = variances([one for one, _ in found], LONG_RUN)
     for path, variance in told.items():
         assert 0.6 < variance < 1.6, path
-    # d<U>/dT = var(U) / T^2 in units of beta U is var(beta U).
-    assert naive([energies for _, energies in found], truth[T]) > 4
+    # d<U>/dT is var(beta U).
+    assert naive([energies for _, energies in found], LONG_RUN[T]) > 1.6
 
 
 def test_a_run_that_has_not_forgotten_its_start_says_so():

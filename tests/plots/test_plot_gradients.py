@@ -29,7 +29,14 @@ def result(kind: str, steps: np.ndarray, **more: object) -> Gradients:
         ("tangent", np.arange(2, 101, 2.0), "step", "norm of the tangent", "tangent along the trajectory", "linear"),
         ("plateau", STEP_SIZES, "step size h", "|difference - plateau|", "from its plateau, by step size", "log"),
         ("residual", np.arange(4.0), "Newton step", "largest force", "each Newton step", "linear"),
-        ("effective_samples", np.arange(8.0), "step", "gradient of each stretch / whole", "stretch of frames", "linear"),
+        (
+            "effective_samples",
+            np.arange(8.0),
+            "step",
+            "gradient of each stretch / whole",
+            "stretch of frames",
+            "linear",
+        ),
     ],
 )
 def test_the_curve_is_said_to_be_what_it_is(kind, steps, x, y, said, scale):
