@@ -83,7 +83,7 @@ def _shortened(problem: Problem) -> Problem:
 
 def _nearest(x: Float[np.ndarray, "atoms 3"]) -> float:
     """How far apart neighbours are: the median over atoms."""
-    return float(np.median(cKDTree(x).query(x, 2)[0][:, 1])) if len(x) > 1 else 1.0
+    return float(np.median(np.asarray(cKDTree(x).query(x, 2)[0])[:, 1])) if len(x) > 1 else 1.0
 
 
 def _judged(at: np.ndarray, norm: np.ndarray, steps: int, borne: float) -> Chaos | None:

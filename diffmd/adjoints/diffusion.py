@@ -42,9 +42,9 @@ def still(frames: Float[np.ndarray, "frames atoms 3"], molecule: Int[np.ndarray,
     count = int(molecule.max()) + 1
     if count < _FEWEST or len(frames) < _FRAMES:
         return None
-    centres = np.zeros((len(frames), count, 3))
-    np.add.at(centres, (slice(None), molecule), frames)
-    centres /= np.bincount(molecule)[:, None]
+    sizes = np.bincount(molecule)
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    centres = np.add.reduceat(frames[:, np.argsort(molecule, kind="stable")], first, axis=1) / sizes[:, None]
     centres -= centres.mean(axis=1, keepdims=True)
     half, quarter = (_square(centres, lag) for lag in (len(frames) // 2, len(frames) // 4))
     moved = float(np.sqrt(half) / (volume / count) ** (1 / 3))

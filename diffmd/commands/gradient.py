@@ -50,7 +50,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         session.tell_devices(replicas_in(spec))
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED, replicas_in(spec))
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
-        result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)
+        result = differentiated(adjoint, experiment, copied(ready), p, session.reporter, spec)
         session.reporter.finish()
         for warning in zero_warnings(result).values():
             session.reporter.warning(warning)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -32,6 +32,9 @@ class Observable(abc.ABC):
     def configurational(self) -> bool:
         """Whether it depends on positions, box and potentials alone: not on velocities or the time."""
         return True
+
+    made_configurational: ClassVar[str] = "take an observable of positions"
+    """How to have one of positions in place of one that looks at velocities or the time, in a clause."""
 
 
 class SeriesObservable(abc.ABC):
