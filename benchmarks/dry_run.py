@@ -6,7 +6,8 @@ A process for each case makes the forecasts; then each method that applies runs 
 gives back what that took, and measures further gradients: memory is the peak of the resident set during one above what
 is resident before it, so arrays, buffers and what Python adds, without the program itself, the largest of a few; cost
 is its time in steps of the plain simulation, the best of as many in turns. Ratios are forecast over measured: memory
-should be within 30 %, cost within a factor of two. Peaks of less than a few MB drown in the rest of the process.
+should be within 30 %, cost within a factor of two, of what the dry run timed (`measured`). Peaks of less than a few MB
+drown in the rest of the process.
 """
 
 from __future__ import annotations

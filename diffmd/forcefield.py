@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box, transform
 from diffmd.neighbors import AllPairs, NeighborList
+from diffmd.paths import below
 from diffmd.potentials.base import EnergyPotential, PairPotential, Potential, TermForce, TermPotential
 from diffmd.potentials.sweep import Mode, PairSweep, Sweep, Tables
 from diffmd.potentials.terms import TermTable, term_energy, term_forces, term_virial
@@ -61,8 +62,7 @@ class ForceField:
 
     def parameters(self, values: Values, name: str) -> dict[str, Array]:
         """The values of one potential, by path below it."""
-        prefix = f"potentials.{name}."
-        return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
+        return {own: value for key, value in values.items() if (own := below(key, f"potentials.{name}"))}
 
     def forces(
         self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors

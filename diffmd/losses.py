@@ -145,21 +145,25 @@ class LossTerm:
         """Whether it takes no more of its rows than their sum."""
         return self.reduce == "mean" and not isinstance(self.observable, SeriesObservable)
 
+    @property
+    def least_frames(self) -> int:
+        """How many frames the observable and the reduction need."""
+        if isinstance(self.observable, SeriesObservable):
+            return self.observable.least_frames
+        return 2 if self.reduce == "correlation" else 1
+
     def check_series(self, frames: int | None) -> None:
         """Raises ConfigError where the reduction and the number of frames do not fit the observable."""
         path = f"{self.name}.reduce"
-        if isinstance(self.observable, SeriesObservable):
-            if self.reduce != "mean":
-                raise ConfigError(
-                    f"this observable is taken over all frames already; leave reduce: {self.reduce} out", path
-                )
-            least = self.observable.least_frames
-        else:
-            least = 2 if self.reduce == "correlation" else 1
+        if isinstance(self.observable, SeriesObservable) and self.reduce != "mean":
+            raise ConfigError(
+                f"this observable is taken over all frames already; leave reduce: {self.reduce} out", path
+            )
         if self.lags is not None and self.reduce != "correlation":
             raise ConfigError("lags are of reduce: correlation", f"{self.name}.lags")
         if frames is None:
             return
+        least = self.least_frames
         if frames < least:
             raise ConfigError(
                 f"{frames} frames are too few: at least {least} are needed; write frames: all, or {{from, to, every}}",

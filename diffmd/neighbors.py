@@ -36,7 +36,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from diffmd.box import Box, apply_shifts, fractional, image_shifts, inverse, transform, widths
+from diffmd.box import Box, apply_shifts, displacement, fractional, image_shifts, inverse, transform, widths
 
 FEW_ATOMS = 150
 """Up to so many atoms all pairs are quicker than lists (measured on a CPU)."""
@@ -203,6 +203,23 @@ def build(
     for other in _exclusion_table(n, excluded).T:
         mask = mask & (indices != other[:, None])
     return NeighborList(indices, mask, positions, box.vectors, needed, plan.radius)
+
+
+def neighbor_displacements(
+    neighbors: AllPairs | NeighborList, positions: Float[Array, "atoms 3"], box: Box
+) -> tuple[Float[Array, "atoms K 3"], Int[Array, "atoms K"], Bool[Array, "atoms K"]]:
+    """Where the neighbours of each atom are: what a function of the user's own needs of a list.
+
+    Returns:
+        d: x_i - x_j under the minimum image; zero where there is no pair, with derivative zero.
+        j: row i has the atoms near i, and unused places.
+        pairs: which places are pairs. Each pair stands in both its rows; excluded pairs in none. All pairs within the
+            cutoff are there, and some beyond it.
+    """
+    rows = jnp.arange(len(positions))[:, None]
+    j = jnp.broadcast_to(rows.T, neighbors.mask.shape) if isinstance(neighbors, AllPairs) else neighbors.indices
+    d = displacement(box, positions[:, None], positions[j])
+    return jnp.where(neighbors.mask[..., None], d, 0), j, neighbors.mask
 
 
 def displacement2(neighbors: NeighborList, positions: Float[Array, "atoms 3"], box: Box) -> Float[Array, ""]:

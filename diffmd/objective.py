@@ -18,6 +18,7 @@ from diffmd.box import Box, BoxShape, fractional, transform, widths
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.guard import Guard
+from diffmd.dynamics.leap import Leap
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments, usual_length
 from diffmd.dynamics.segment import UNGUARDED, Measure, Opening, Report, Shape, run_segment
@@ -108,6 +109,14 @@ class Problem:
             return positions
         old, new = self.box(base), self.box(self.parameters.bind(self.name, p, base))
         return positions + transform(fractional(new, positions), old.vectors - new.vectors)
+
+    def leap(self, p: P, base: Values, dynamics: Dynamics | None = None) -> Leap:
+        """What says whether an atom went too far in a step of a run, of these dynamics or of `dynamics`. Of replicas,
+        which come first in the held values, the first speaks for all."""
+        state = {key: base[key] for key in ("system.positions", "system.velocities")}
+        first = {key: array[0] if array.ndim == 3 else array for key, array in state.items()}
+        values = self.parameters.bind(self.name, p, {**base, **first})
+        return Leap(dynamics or self.dynamics, values, self.box(values))
 
     def box(self, values: Values) -> Box:
         """The box that the values describe: of box vectors, the lower triangle. The rest is zero and stays so when the

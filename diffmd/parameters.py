@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
@@ -13,12 +11,10 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.errors import ConfigError
+from diffmd.paths import last, meant, parent, select, sliced
 from diffmd.system import Values
 
 Index = tuple[int | slice, ...]
-_SLICED = re.compile(r"(?P<path>[^\[\]]+)(?:\[(?P<index>[-0-9:, ]+)\])?")
-
-_ITEM = re.compile(r"(?P<path>.+)\.(?P<item>\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +105,9 @@ class Parameters:
         Raises:
             ConfigError: the path names nothing, or what is tied to something else.
         """
-        if any(leaf.path == path for leaf in self.leaves):
-            return self
         scanned = Parameters.create([Request(path)], names)
+        if {leaf.path for leaf in scanned.leaves} <= {leaf.path for leaf in self.leaves}:
+            return self
         for leaf in self.leaves:
             if leaf.request.tie and any(scanned.touches(place.system, place.key) for place in leaf.places):
                 tied = ", ".join(leaf.request.tie)
@@ -189,45 +185,40 @@ def parse_index(text: str) -> Index:
 
 def _match(path: str, index: Mapping[str, tuple[Place, ...]], where: str) -> list[tuple[str, tuple[Place, ...]]]:
     """The leaves that a path names: itself, all below it, or all that a glob fits."""
-    parsed = _SLICED.fullmatch(path)
-    if not parsed:
-        raise ConfigError(f"{path!r} is not a path", where)
-    stem = parsed["path"].strip()
-    depth = stem.count(".") + 1
-    found = [(full, places) for full, places in index.items() if _fits(stem, depth, full)]
-    if not found and (item := _ITEM.fullmatch(path)) and item["path"] in index:
+    try:
+        stem, brackets = sliced(path)
+        found = [(full, index[full]) for full in select(stem, index)]
+    except ConfigError as problem:
+        raise ConfigError(problem.message, where) from None
+    if not found and brackets is None and last(stem).isdecimal() and parent(stem) in index:
         # One number of a list: potentials.angle.theta0.0.
-        return [(path, tuple(dataclasses.replace(p, index=(int(item["item"]),)) for p in index[item["path"]]))]
+        return [(stem, _part(index[parent(stem)], (int(last(stem)),)))]
+    if not found and (quoted := meant(stem, index)) is not None:
+        raise ConfigError(f"{path} names nothing: a key with a dot stands in quotes: {quoted}", where)
     if not found:
         near = difflib.get_close_matches(stem, index, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(f"{path} names nothing that can be learnt{hint}", where)
-    if parsed["index"] is None:
+    if brackets is None:
         return found
     if len(found) > 1:
         raise ConfigError(f"{path}: a slice needs one array, and this names {len(found)}", where)
     try:
-        chosen = parse_index(parsed["index"])
+        chosen = parse_index(brackets)
     except ValueError as problem:
         raise ConfigError(f"{path}: {problem}; write start:stop", where) from problem
-    places = tuple(dataclasses.replace(place, index=chosen) for place in found[0][1])
-    return [(f"{found[0][0]}[{parsed['index'].replace(' ', '')}]", places)]
+    full, places = found[0]
+    return [(f"{full}[{brackets}]", _part(places, chosen))]
+
+
+def _part(places: tuple[Place, ...], index: Index) -> tuple[Place, ...]:
+    return tuple(dataclasses.replace(place, index=index) for place in places)
 
 
 def selects(path: str, full: str) -> bool:
     """Whether a path of `parameters` (with globs, a slice, or a number of a list) takes anything of a value."""
-    parsed = _SLICED.fullmatch(path)
-    stem = parsed["path"].strip() if parsed else path
-    item = _ITEM.fullmatch(path)
-    return _fits(stem, stem.count(".") + 1, full) or (item is not None and item["path"] == full)
-
-
-def _fits(pattern: str, depth: int, full: str) -> bool:
-    """Whether the first `depth` names of `full` fit the pattern name by name."""
-    names = full.split(".")
-    return len(names) >= depth and all(
-        fnmatch.fnmatchcase(name, part) for name, part in zip(names, pattern.split("."), strict=False)
-    )
+    stem, _ = sliced(path)
+    return bool(select(stem, [full])) or (last(stem).isdecimal() and parent(stem) == full)
 
 
 def check_shapes(p: Mapping[str, np.ndarray], expected: Mapping[str, Array]) -> None:

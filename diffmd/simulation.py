@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from diffmd.causes import broken, causes, described
+from diffmd.diagnosis import forces_by_potential
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
-from diffmd.dynamics.march import ListControl, NonFiniteError, march
+from diffmd.dynamics.leap import Leap
+from diffmd.dynamics.march import DivergedError, ListControl, march
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments
 from diffmd.dynamics.segment import Measure, Opening, Shape, run_segment
 from diffmd.errors import NumericalError
@@ -83,7 +86,8 @@ class Recorder:
         def told(segment: Segment, shape: Shape, before: State, after: State, rows: Any, extra: None) -> None:
             accepted(segment, after, rows[0] if rows else None)
 
-        return march(self._problem.name, state, plan, control, advance, told, say)
+        leap = self._problem.leap(p, base, self._dynamics)
+        return march(self._problem.name, state, plan, control, leap.over, advance, told, say)
 
     def compiled(self, name: Any, make: Any) -> Any:
         """The jitted function of that name; `make` is it if there is none yet."""
@@ -138,7 +142,7 @@ def equilibrate(
     plan = segments(legs(steps, []), problem.longest(control.plan))
     try:
         end = recorder.run(p, base, key, control, state, plan, accepted, say)
-    except NonFiniteError as problem_:
+    except DivergedError as problem_:
         raise explain(problem, p, base, key, control, problem_, recorder.dynamics) from problem_
     positions = problem.held(p, base, end.positions)
     return {**base, "system.positions": positions, "system.velocities": end.velocities}
@@ -150,12 +154,13 @@ def explain(
     base: Values,
     key: Array,
     control: ListControl,
-    failure: NonFiniteError,
+    failure: DivergedError,
     dynamics: Dynamics | None = None,
 ) -> NumericalError:
-    """Runs again up to the segment that failed, then step by step, and says which step, atoms and potential it was."""
+    """Runs again up to the segment that failed, then step by step, and says which step, atoms and potential it was, and
+    what the numbers of the start make the likely cause."""
     dynamics = dynamics or problem.dynamics
-    recorder = Recorder(problem, None, dynamics)
+    recorder, leap = Recorder(problem, None, dynamics), problem.leap(p, base, dynamics)
     state = recorder.start(p, base, control)
     step = failure.segment.start
     quiet: list[str] = []
@@ -163,7 +168,7 @@ def explain(
         plan = segments([Leg(step, 0, ())], problem.longest(control.plan))
         try:
             state = recorder.run(p, base, key, control, state, plan, lambda *_: None, quiet.append)
-        except NonFiniteError as earlier:
+        except DivergedError as earlier:
             # Other segments than those of the run that failed have other last bits.
             return explain(problem, p, base, key, control, earlier, dynamics)
     one = Shape(1, 0, 1 if control.plan.is_list else 0, (), control.plan)
@@ -172,41 +177,67 @@ def explain(
         return run_segment(dynamics, (), one, problem.values(p, base), key, state)[0]
 
     advance = jax.jit(single)
-    after = state
+    after, far = state, np.zeros(problem.dynamics.system.size)
     for _ in range(failure.segment.steps if _finite(state) else 0):
-        after = advance(p, base, key, state)
+        state, after = after, advance(p, base, key, after)
         step += 1
-        if not _finite(after):
+        far = np.linalg.norm(np.asarray(after.positions - state.positions, float), axis=1)
+        if not _finite(after) or leap.over(float(far.max(initial=0))):
             break
-        state = after
-    where = f"at step {step}" if step else "at the start"
-    return NumericalError(
-        f"the simulation left the finite numbers {where} ({_culprit(problem, p, base, control, state, after)}); "
-        "look for atoms on top of each other, or use a smaller dynamics.integrator.dt"
-    )
+    at_start = problem.values(p, base)
+    own = dynamics is problem.dynamics
+    where = f"at step {step + own * problem.first_step}" if step else "at the start"
+    where += "" if own else " of the equilibration"
+    if _finite(after) and leap.over(float(far.max(initial=0))):
+        what = _blown_up(at_start, problem, control, state, far, leap, where)
+    else:
+        what = _not_finite(at_start, problem, control, state, after, where)
+    likely = causes(problem, at_start, dynamics)
+    return NumericalError(f"{what}. Likely: {'; '.join(likely)}" if likely else what)
 
 
 def _finite(state: State) -> bool:
     return all(np.isfinite(a).all() for a in (state.positions, state.velocities, state.forces))
 
 
-def _culprit(problem: Problem, p: P, base: Values, control: ListControl, state: State, after: State) -> str:
-    """The atoms that left, and the potential that pushed them hardest just before."""
-    values, field = problem.values(p, base), problem.dynamics.forcefield
-    neighbors = build(control.plan, state.positions, state.box, problem.dynamics.system.excluded)
+def _blown_up(
+    at_start: Values, problem: Problem, control: ListControl, state: State, far: np.ndarray, leap: Leap, step: str
+) -> str:
+    """Who went too far from `state`, and which potential pushed it most there."""
+    system, atom = problem.dynamics.system, int(np.argmax(far))
+    push = _pushes(problem, at_start, control, state)
+    hardest = max(push, key=lambda name: push[name][atom])
+    by = f", pushed by potentials.{hardest}" if push[hardest][atom] > 0 else ""
+    unit = f" {system.units.symbol('length')}" if system.units.named else ""
+    scale = "neighbours are {} apart" if leap.scale == leap.spacing else "the longest cutoff is {}"
+    return (
+        f"the run blew up {step}: atom {described(system, atom)} went {far[atom]:.3g}{unit} in one step{by}, where "
+        f"{scale.format(f'{leap.scale:.3g}{unit}')}"
+    )
+
+
+def _not_finite(at_start: Values, problem: Problem, control: ListControl, state: State, after: State, step: str) -> str:
+    """The atoms that left the finite numbers, the potential that pushed them hardest just before, and what of it is not
+    finite."""
+    push = _pushes(problem, at_start, control, state)
     lost = ~np.isfinite(np.concatenate([after.positions, after.velocities, after.forces], axis=1)).all(axis=1)
-    push = {}
-    for name in field.potentials:
-        forces = np.asarray(field.only(name).forces(values, state.positions, state.box, neighbors))
-        size = np.linalg.norm(forces, axis=1)
-        push[name] = float("inf") if not np.isfinite(size).all() else float(size.max(initial=0))
-        if not np.isfinite(size).all():
-            lost = ~np.isfinite(size)
+    for size in push.values():
+        lost = lost if np.isfinite(size).all() else ~np.isfinite(size)
     if not lost.any():
         # Step by step the last bits differ, and a run on the edge may stay finite: the fastest atom is the one.
         speed = np.linalg.norm(after.velocities, axis=1)
         lost = speed == speed.max(initial=0)
-    atoms = ", ".join(str(k) for k in np.flatnonzero(lost)[:4])
-    more = ", ..." if lost.sum() > 4 else ""
-    hardest = f"; pushed hardest by potentials.{max(push, key=lambda name: push[name])}" if push else ""
-    return f"atoms {atoms}{more}{hardest}"
+    atoms = ", ".join(str(k) for k in np.flatnonzero(lost)[:4]) + (", ..." if lost.sum() > 4 else "")
+    hardest = max(push, key=lambda name: push[name].max(initial=0))
+    seen = {**at_start, "system.positions": after.positions}
+    what = broken(problem, seen) or broken(problem, {**at_start, "system.positions": state.positions})
+    told = f"the simulation left the finite numbers {step} (atoms {atoms}; pushed hardest by potentials.{hardest})"
+    return f"{told}: {what}" if what else told
+
+
+def _pushes(problem: Problem, at_start: Values, control: ListControl, state: State) -> dict[str, np.ndarray]:
+    """The size of each potential's force on each atom; infinite where it is no number."""
+    neighbors = build(control.plan, state.positions, state.box, problem.dynamics.system.excluded)
+    forces = forces_by_potential(problem, {**at_start, "system.positions": state.positions}, neighbors)
+    sizes = {name: np.linalg.norm(force, axis=1) for name, force in forces.items()}
+    return {name: np.where(np.isfinite(size), size, np.inf) for name, size in sizes.items()}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Annotated, Any, TypeVar, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 FUNCTION = r"^([^:]*\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*$"
@@ -34,7 +32,8 @@ def quantity(
     Args:
         default: the default; ``...`` makes the field mandatory.
         doc: what it means, with its convention (which factor, which sign).
-        unit: dimension of the value, such as ``length`` or ``energy/length^2``; ``1`` for a pure number.
+        unit: dimension of the value, such as ``length`` or ``energy/length^2``; ``1`` for a pure number. A config may
+            write such a value with a unit, ``3.4 A``; it is a plain number before it comes here.
         gt, ge, lt, le: bounds.
     """
     return Field(default, description=doc, json_schema_extra={"unit": unit}, gt=gt, ge=ge, lt=lt, le=le)
@@ -82,21 +81,3 @@ CUTOFFS = Family("cutoff")
 METHODS = Family("gradient method", "method")
 OPTIMIZERS = Family("optimizer")
 SCHEDULES = Family("schedule")
-
-_DEGREES = re.compile(r"\s*([-+0-9.eE]+)\s*(deg|rad)\s*")
-
-
-def parse_angle(value: Any) -> Any:
-    """Radians from a number (radians) or a string such as ``110 deg`` or ``1.9 rad``.
-
-    A bare number over 2 pi can only be degrees and is refused (ValueError).
-    """
-    if isinstance(value, str) and (match := _DEGREES.fullmatch(value)):
-        number = float(match.group(1))
-        return math.radians(number) if match.group(2) == "deg" else number
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) > 2 * math.pi:
-        raise ValueError(f"angles are radians; did you mean {value:g} deg?")
-    return value
-
-
-Angle = Annotated[float, BeforeValidator(parse_angle, json_schema_input_type=float | str)]

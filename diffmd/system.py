@@ -23,11 +23,13 @@ class System:
     """Atoms and their constant properties. Arrays are NumPy: they are structure, not data.
 
     Attributes:
-        group: index into ``system.atoms`` of each atom (its mass and charge are that group's).
+        group: index of each atom's group: those of one share mass and charge.
         types: index into `type_names` of each atom.
         type_names: the types' names, in order of first appearance.
         excluded: pairs (pairs, 2), i < j, that pair potentials leave out.
         units: the unit system.
+        mass_paths, charge_paths: where in `Values` the mass and charge of each group are: ``system.atoms.0.mass`` of
+            groups that the config lists, ``system.masses.O`` of types that a file brings.
     """
 
     group: Int[np.ndarray, "atoms"]
@@ -35,6 +37,8 @@ class System:
     type_names: tuple[str, ...]
     excluded: Int[np.ndarray, "pairs 2"]
     units: Units
+    mass_paths: tuple[str, ...]
+    charge_paths: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -43,20 +47,19 @@ class System:
 
     def masses(self, values: Values) -> Float[Array, "atoms"]:
         """Mass of each atom, from its group's."""
-        return self._per_atom(values, "mass")
+        return self._per_atom(values, self.mass_paths)
 
     def charges(self, values: Values) -> Float[Array, "atoms"]:
         """Charge of each atom, from its group's."""
-        return self._per_atom(values, "charge")
+        return self._per_atom(values, self.charge_paths)
 
-    def _per_atom(self, values: Values, name: str) -> Float[Array, "atoms"]:
-        groups = int(self.group.max()) + 1
-        by_group = [jnp.reshape(values[f"system.atoms.{k}.{name}"], (-1,)) for k in range(groups)]
+    def _per_atom(self, values: Values, paths: tuple[str, ...]) -> Float[Array, "atoms"]:
+        by_group = [jnp.reshape(values[path], (-1,)) for path in paths]
         # A group's value is one number, or, read from a file or learnt `per: value`, one per atom of the group.
         if all(v.shape == (1,) for v in by_group):
             stacked = jnp.concatenate(by_group)
             # One group: a broadcast, whose transpose is a plain sum.
-            return jnp.broadcast_to(stacked, (self.size,)) if groups == 1 else stacked[self.group]
+            return jnp.broadcast_to(stacked, (self.size,)) if len(paths) == 1 else stacked[self.group]
         counts = np.bincount(self.group)
         filled = [jnp.broadcast_to(v, (n,)) for v, n in zip(by_group, counts, strict=True)]
         order = np.argsort(np.argsort(self.group, kind="stable"), kind="stable")

@@ -27,21 +27,28 @@ class Units:
     Attributes:
         name: ``reduced`` or ``md``.
         boltzmann: k_B in this system's energy per temperature.
-        symbols: dimension -> unit, such as ``{"length": "nm"}``; empty where units have no names (reduced).
+        symbols: dimension -> unit, such as ``{"length": "nm"}``; of angles alone where units have no names (reduced).
     """
 
     name: str
     boltzmann: float
     symbols: Mapping[str, str]
 
+    @property
+    def named(self) -> bool:
+        """Whether lengths, times, masses and energies have units with names."""
+        return "length" in self.symbols
+
     def symbol(self, dimension: str) -> str | None:
-        """The unit of a dimension such as ``length`` or ``energy/length^2``, or None in reduced units."""
-        if not self.symbols:
+        """The unit of a dimension such as ``length`` or ``energy/length^2``; None where it has none: no name of its own
+        in reduced units, and pure numbers."""
+        words = re.findall(r"[a-z]+", dimension)
+        if not words or not all(word in self.symbols for word in words):
             return None
-        return re.sub(r"[a-z]+", lambda word: self.symbols.get(word.group(), word.group()), dimension)
+        return re.sub(r"[a-z]+", lambda word: self.symbols[word.group()], dimension)
 
 
-REDUCED = Units("reduced", 1.0, {})
+REDUCED = Units("reduced", 1.0, {"angle": "rad"})
 MD = Units(
     "md",
     8.31446261815324e-3,

@@ -13,7 +13,7 @@ ROOT = Path(diffmd.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 
 ORDER = (
-    {"errors", "units", "box", "spec", "system"},
+    {"errors", "paths", "slopes", "units", "quantities", "box", "connectivity", "spec", "system"},
     {"neighbors"},
     {"potentials"},
     {"forcefield"},
@@ -22,6 +22,8 @@ ORDER = (
     {"losses"},
     {"parameters"},
     {"objective"},
+    {"diagnosis"},
+    {"causes"},
     {"simulation"},
     {"adjoints"},
     {"training"},
@@ -30,7 +32,7 @@ ORDER = (
     {"cli"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
-ASIDE = {"io": {"io", "units", "errors"}, "plots": {"plots", "io", "units", "errors"}}
+ASIDE = {"io": {"io", "units", "errors", "paths"}, "plots": {"plots", "io", "units", "errors", "paths"}}
 FILES = {"io", "plots", "config", "cli"}
 OPENING = {
     "open",

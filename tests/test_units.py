@@ -20,11 +20,17 @@ def test_no_factor_between_force_and_acceleration():
 
 @pytest.mark.parametrize(
     ("dimension", "symbol"),
-    [("length", "nm"), ("energy/length^2", "kJ/mol/nm^2"), ("1/time", "1/ps"), ("length/time", "nm/ps"), ("1", "1")],
+    [("length", "nm"), ("energy/length^2", "kJ/mol/nm^2"), ("1/time", "1/ps"), ("length/time", "nm/ps")],
 )
 def test_symbols(dimension, symbol):
     assert MD.symbol(dimension) == symbol
     assert REDUCED.symbol(dimension) is None
+
+
+def test_only_angles_have_a_unit_in_every_system():
+    assert MD.symbol("1") is None
+    assert {units.symbol("angle") for units in SYSTEMS.values()} == {"rad"}
+    assert {units.symbol("energy/angle^2") for units in SYSTEMS.values()} == {None, "kJ/mol/rad^2"}
 
 
 def test_names():

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from diffmd.adjoints.base import Adjoint, Gradient, Progress, Say, Stored, flat_size
+from diffmd.adjoints.choice import of_the_path
 from diffmd.adjoints.flow import Average, Replicas
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.method import MethodSpec, Resources
@@ -15,16 +16,9 @@ from diffmd.adjoints.reverse import Reverse
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
 
-FEW = 2
-"""Up to so many numbers, carrying their tangents costs no more than the way back.
-
-Measured by benchmarks/methods.py on two CPU cores, in runs of the plain simulation: forward mode 1.2, 2.1, 4.4 and 5.7
-for one, two, four and eight numbers; reverse mode 2.7 whatever their number.
-"""
-
 
 class Auto(Adjoint):
-    """Forward mode for up to `FEW` numbers, reverse mode for more; which of them is known when `p` is."""
+    """Forward mode for few numbers, reverse mode for more (`of_the_path`); which of them is known when `p` is."""
 
     def __init__(self, objective: Objective, memory: int, replicas: Replicas | None, truncate: int | None) -> None:
         self._objective, self._memory = objective, memory
@@ -35,7 +29,7 @@ class Auto(Adjoint):
         if self._chosen is None:
             self._chosen = (
                 Forward(self._objective, None, self._memory, self._replicas, self._truncate)
-                if flat_size(p) <= FEW
+                if of_the_path(flat_size(p)) == "forward"
                 else Reverse(self._objective, self._memory, self._replicas, self._truncate)
             )
         return self._chosen
@@ -55,6 +49,10 @@ class Auto(Adjoint):
     def planned(self, ready: Ready, p: P) -> int | None:
         """As the method chosen."""
         return self._adjoint(p).planned(ready, p)
+
+    def runs(self, p: P) -> float | None:
+        """As the method chosen."""
+        return self._adjoint(p).runs(p)
 
     def temporary(self) -> int:
         """As the method chosen."""

@@ -101,6 +101,7 @@ class Stored:
         repeats: how often the whole run is repeated because not everything can be kept.
         kept: what it is, in a word or two.
         scales: whether its cost grows with the steps, so that short runs tell that of a long one.
+        at_once: how many runs its programs hold side by side; a derivative that is carried along counts as one.
         in_a_row: whether many short programs follow each other at once: on a CPU one begins before the buffers of the
             one before it have been given back.
     """
@@ -110,6 +111,7 @@ class Stored:
     kept: str = ""
     scales: bool = True
     in_a_row: bool = False
+    at_once: int = 1
 
 
 class Adjoint(abc.ABC):
@@ -126,6 +128,10 @@ class Adjoint(abc.ABC):
     @abc.abstractmethod
     def steps(self, p: P) -> int:
         """How many steps `gradient` will tell `progress` of."""
+
+    def runs(self, p: P) -> float | None:
+        """About how many plain runs one gradient takes, as benchmarks have found; None where that hangs on the run."""
+        return None
 
     def stored(self, ready: Ready, p: P) -> Stored:
         """What `gradient` will keep; nothing is run for it but a first state."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from diffmd.adjoints.reversible import Reversible
 from diffmd.adjoints.reweight import Reweight
 from diffmd.adjoints.smoothness import first_crossing
 from diffmd.objective import Objective
+from diffmd.slopes import Slope
 
 Verdict = Literal["agrees", "disagrees", "not_smooth", "unresolved"]
 
@@ -88,6 +90,7 @@ def check(
     progress: Progress,
     *,
     balance: bool = False,
+    odd: Mapping[str, Slope] = MappingProxyType({}),
 ) -> list[Row]:
     """Rows of one objective: every parameter (or directions in it) by every method.
 
@@ -95,9 +98,10 @@ def check(
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
         methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``, ``reweight``.
         relative: relative tolerance; None: the precision's.
+        odd: what potentials and dynamics say of their parameters' derivatives (see `parameter_slopes`).
         balance: whether the terms of the loss are first given weights with which none is lost in another's.
     """
-    names, tangents = directions(p)
+    names, leaves, tangents = directions(p)
     if not names:
         return []
     if balance:
@@ -106,7 +110,7 @@ def check(
     tolerance = Tolerance.of(dtype, relative)
     rows: list[Row] = []
     if "reweight" in methods:
-        rows += _reweighted(case, objective, ready(), p, names, tangents, tolerance, say, progress)
+        rows += _reweighted(case, objective, ready(), p, names, leaves, tangents, tolerance, say, progress)
     methods = [method for method in methods if method != "reweight"]
     if not methods:
         return rows
@@ -132,8 +136,13 @@ def check(
     found = judge.directional(ready(), p, tangents, loss, say, progress)
     crossing: str | None = None
     for method, values in derivatives.items():
-        for row in _compared(case, method, names, values, found, tolerance):
-            if row.verdict in ("disagrees", "unresolved"):
+        for row, leaf in zip(_compared(case, method, names, leaves, values, found, tolerance), leaves, strict=True):
+            known = odd.get(leaf)
+            if known is not None and known.infinite:
+                row = dataclasses.replace(
+                    row, verdict="not_smooth", reason=f"{leaf} {known.why}", suggestion=known.remedy
+                )
+            elif row.verdict in ("disagrees", "unresolved"):
                 crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
                 if crossing:
                     suggestion = "try cutoff: {kind: shifted_force, ...} or {kind: switch, ...}"
@@ -146,6 +155,7 @@ def _compared(
     case: str,
     method: str,
     names: Sequence[str],
+    leaves: Sequence[str],
     values: Float[np.ndarray, "rows"],
     found: Sequence[Difference],
     tolerance: Tolerance,
@@ -153,8 +163,7 @@ def _compared(
     """The rows of one method, from its derivatives and the differences."""
     rows = []
     for k, name in enumerate(names):
-        leaf = _leaf(name)
-        largest = max(abs(v) for n, v in zip(names, values, strict=True) if _leaf(n) == leaf)
+        largest = max(abs(v) for leaf, v in zip(leaves, values, strict=True) if leaf == leaves[k])
         verdict, reason, suggestion = _judge(float(values[k]), found[k], largest, tolerance)
         ad, fd = float(values[k]), found[k].value
         scale = max(abs(ad), abs(fd))
@@ -169,6 +178,7 @@ def _reweighted(
     ready: Ready,
     p: P,
     names: Sequence[str],
+    leaves: Sequence[str],
     tangents: Mapping[str, Array],
     tolerance: Tolerance,
     say: Say,
@@ -184,7 +194,7 @@ def _reweighted(
         return adjoint.losses(ready, batch, say)[:, None]
 
     found = differences(displaced, p, tangents, np.array([result.loss]), _BATCH)
-    return _compared(case, "reweight", names, values, [row[0] for row in found], tolerance)
+    return _compared(case, "reweight", names, leaves, values, [row[0] for row in found], tolerance)
 
 
 def _chaotic(case: str, name: str, method: str, wild: Chaos, objective: Objective) -> Row:
@@ -204,8 +214,8 @@ def _chaotic(case: str, name: str, method: str, wild: Chaos, objective: Objectiv
     return Row(case, name, method, nan, nan, nan, nan, "unresolved", reason, suggestion)
 
 
-def directions(p: P) -> tuple[list[str], dict[str, Array]]:
-    """Names and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
+def directions(p: P) -> tuple[list[str], list[str], dict[str, Array]]:
+    """Names, paths and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
     names: list[str] = []
     chosen: list[tuple[str, np.ndarray]] = []
     for path, value in p.items():
@@ -227,11 +237,7 @@ def directions(p: P) -> tuple[list[str], dict[str, Array]]:
         for path, value in p.items()
         if chosen
     }
-    return names, tangents
-
-
-def _leaf(name: str) -> str:
-    return name.partition(" (")[0].partition("[")[0]
+    return names, [path for path, _ in chosen], tangents
 
 
 def _dot(gradients: Mapping[str, np.ndarray], tangents: Mapping[str, Array], k: int) -> float:

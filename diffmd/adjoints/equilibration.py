@@ -42,7 +42,7 @@ def equilibrate_replicas(
         progress: told of the steps of all replicas.
 
     Raises:
-        NonFiniteError: a replica left the finite numbers.
+        DivergedError: a replica left the finite numbers, or blew up.
         NumericalError: lists cannot be mended.
     """
     flow = Replicated(dataclasses.replace(problem, dynamics=recorder.dynamics, terms=()), replicas)
@@ -70,7 +70,8 @@ def equilibrate_replicas(
 
     first = control.settle(recorder.dynamics.forcefield.cutoff, opened)
     planned = segments(legs(steps, []), problem.longest(control.plan))
-    (floats, _) = march(problem.name, first, planned, control, advance, accepted, say)
+    leap = problem.leap(p, base, recorder.dynamics)
+    (floats, _) = march(problem.name, first, planned, control, leap.over, advance, accepted, say)
     # Off the devices that ran them, so that they are no other than what a checkpoint gives.
     x, v = (jnp.asarray(np.asarray(array)) for array in floats[:2])
     held = jax.vmap(problem.held, (None, replica_axes(base), 0))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Sequence
 
 from diffmd.adjoints.method import Measured, Setting
 from diffmd.errors import ConfigError
 from diffmd.observables.base import SeriesObservable
 from diffmd.parameters import selects
+from diffmd.paths import join, matches, split
 
 _START = "an average over the ensemble does not depend on where it started"
 _MOMENTUM = "configurations are canonical whatever it is, so that averages over them do not depend on it"
@@ -90,8 +90,8 @@ def ineffective(paths: Sequence[str]) -> Iterator[ConfigError]:
     """The parameters that change no average over configurations."""
     for path in paths:
         # Without the system that they belong to.
-        names = path.split(".")
-        locals_ = [path, ".".join(names[2:]) or "*"] if fnmatch.fnmatchcase("systems", names[0]) else [path]
+        names = split(path)
+        locals_ = [path, join(names[2:]) or "*"] if matches(join(names[:1]), "systems") else [path]
         for key, reason in _WHAT_FOR.items():
             if any(selects(local, key) for local in locals_):
                 yield ConfigError(

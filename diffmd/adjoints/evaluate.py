@@ -130,10 +130,12 @@ class Evaluator:
                     return flow.advance(flow.spread(p), base, key, shape, floats, step)
 
                 floats, steps, rows, reports = jax.vmap(one)(batch, floats)
-                # A run that left the finite numbers has lost its own loss; the others go on beside it.
+                # A run that left the finite numbers has lost its own loss; the others go on beside it. The same of one
+                # that blew up, of whose displaced neighbours one did not.
                 finite = reports.finite
                 report = Report(
                     jnp.max(jnp.where(finite, reports.displacement2, 0)),
+                    jnp.min(jnp.where(finite, reports.furthest2, jnp.inf)),
                     jnp.max(jnp.where(finite[:, None], reports.needed, 0), 0),
                     jnp.any(finite),
                 )
@@ -161,7 +163,8 @@ class Evaluator:
             progress(segment.steps)
 
         planned = problem.segments(kept.longest(problem.longest(plan)))
-        march(problem.name, (floats, step), planned, control, advance, accepted, say)
+        leap = problem.leap({path: x[0] for path, x in batch.items()}, base)
+        march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
         choice = rows.choice
 
         def finished(pieces: Any) -> Any:

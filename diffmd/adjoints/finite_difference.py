@@ -30,7 +30,7 @@ from diffmd.adjoints.base import (
     unflatten,
 )
 from diffmd.adjoints.evaluate import Evaluator, Seen
-from diffmd.adjoints.flow import Average, Replicas, flow_of
+from diffmd.adjoints.flow import Average, Replicas, copies, flow_of
 from diffmd.adjoints.footprint import in_a_row, state_bytes
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, replicas_of
@@ -97,8 +97,14 @@ class FiniteDifference(Adjoint):
 
     def steps(self, p: P) -> int:
         """The run itself, and displaced ones by the batch."""
-        displaced = 2 * flat_size(p) * (1 if self._step is not None else len(_sweep(p)))
-        return (1 + -(-displaced // self._batch)) * run_steps(self._problems)
+        return (1 + -(-self._displaced(p) // self._batch)) * run_steps(self._problems)
+
+    def runs(self, p: P) -> float | None:
+        """The run itself and the displaced ones, of every replica."""
+        return float(1 + self._displaced(p)) * copies(self._replicas)
+
+    def _displaced(self, p: P) -> int:
+        return 2 * flat_size(p) * (1 if self._step is not None else len(_sweep(p)))
 
     def stored(self, ready: Ready, p: P) -> Stored:
         """A state before and after a segment, and rows, of every displaced run of a batch."""
@@ -109,7 +115,8 @@ class FiniteDifference(Adjoint):
             found.append(self._batch * 2 * state_bytes(flow, p, base, control))
             many = many or in_a_row(problem, problem.longest(control.plan))
         rows = self._evaluator.stored(ready, p, self._batch)
-        return Stored(float(max(found) + rows), 0, f"{self._batch} runs at once", in_a_row=many)
+        side = self._batch * copies(self._replicas)
+        return Stored(float(max(found) + rows), 0, f"{self._batch} runs at once", in_a_row=many, at_once=side)
 
     def temporary(self) -> int:
         """See `Adjoint`."""

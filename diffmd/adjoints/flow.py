@@ -42,6 +42,11 @@ class Replicas:
     devices: Devices = ()
 
 
+def copies(replicas: Replicas | None) -> int:
+    """How many runs stand side by side."""
+    return 1 if replicas is None else replicas.count
+
+
 class Flow(abc.ABC):
     """The functions of a problem, pure and ready to be compiled. `p` is what `spread` gives."""
 
@@ -210,7 +215,12 @@ class Replicated(Flow):
             return floats, rows, report
 
         floats, rows, reports = self.each(one, 0, None, None)(p, base, key, floats, step, probes)
-        report = Report(jnp.max(reports.displacement2), jnp.max(reports.needed, 0), jnp.all(reports.finite))
+        report = Report(
+            jnp.max(reports.displacement2),
+            jnp.max(reports.furthest2),
+            jnp.max(reports.needed, 0),
+            jnp.all(reports.finite),
+        )
         return floats, step + shape.steps, rows, report
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, floats: Floats, step: Array) -> list[Any]:

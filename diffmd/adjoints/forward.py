@@ -27,7 +27,7 @@ from diffmd.adjoints.base import (
     run_steps,
     unflatten,
 )
-from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of
+from diffmd.adjoints.flow import Average, Flow, Replicas, copies, flow_of
 from diffmd.adjoints.footprint import state_bytes
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.mesh import memories
@@ -99,6 +99,11 @@ class Forward(Adjoint):
         """A run for every `batch` parameters."""
         return -(-flat_size(p) // self._size(p)) * run_steps(self._problems)
 
+    def runs(self, p: P) -> float | None:
+        """A run for every batch, and two thirds of one for every number (benchmarks/methods.py), of every replica."""
+        size = flat_size(p)
+        return (-(-size // self._size(p)) + 0.65 * size) * copies(self._replicas)
+
     def _size(self, p: P) -> int:
         """How many tangents are carried at once."""
         if self._batch is not None:
@@ -133,7 +138,9 @@ class Forward(Adjoint):
             base, control = ready.values[flow.problem.name], ready.controls[flow.problem.name]
             rows = self._kept_of(flow, ready, p, batch).bytes
             found.append((1 + batch) * 2 * state_bytes(flow, p, base, control) + rows)
-        return Stored(float(max(found)), 0, f"{batch} tangent{'s' if batch > 1 else ''} at once", in_a_row=True)
+        side = (1 + batch) * copies(self._replicas)
+        kept = f"{batch} tangent{'s' if batch > 1 else ''} at once"
+        return Stored(float(max(found)), 0, kept, in_a_row=True, at_once=side)
 
     def _kept_of(self, flow: Flow, ready: Ready, p: P, tangents: int) -> Kept:
         name = flow.problem.name
@@ -219,7 +226,8 @@ class Forward(Adjoint):
             progress(segment.steps)
 
         longest = min(kept.longest(problem.longest(plan)), max(1, -(-problem.steps // _POINTS)))
-        march(problem.name, (floats, tfloats, step), problem.segments(longest), control, advance, accepted, say)
+        planned, leap = problem.segments(longest), problem.leap(p, base)
+        march(problem.name, (floats, tfloats, step), planned, control, leap.over, advance, accepted, say)
         choice = rows.choice
 
         def finished(pieces: Any, tpieces: Any) -> Any:

@@ -117,7 +117,7 @@ def explodes(health: Health) -> bool:
     """Whether growth along the run outweighs all the rest of a gradient."""
     if health.growth_rate is None or health.horizon is None or not len(health.steps):
         return False
-    return health.growth_rate * float(np.ptp(health.steps)) > np.log(_STEEP)
+    return bool(health.growth_rate * float(np.ptp(health.steps)) > np.log(_STEEP))
 
 
 def remedied(health: Health, means: Means) -> Health:

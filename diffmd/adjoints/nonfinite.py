@@ -18,6 +18,7 @@ from diffmd.forcefield import ForceField
 from diffmd.losses import LossTerm, compared, reduced
 from diffmd.neighbors import build
 from diffmd.objective import P, Problem
+from diffmd.paths import below
 from diffmd.simulation import Recorder
 from diffmd.system import State, Values
 
@@ -151,7 +152,7 @@ def _lost(
     field: ForceField, values: Values, state: State, neighbors: object, name: str
 ) -> tuple[np.ndarray, list[str]]:
     """Atoms and parameters by which the forces' derivative is not finite."""
-    own = {key: value for key, value in values.items() if key.startswith(f"potentials.{name}.")}
+    own = {key: value for key, value in values.items() if below(key, f"potentials.{name}")}
 
     def forces(own: Mapping[str, Array], x: Array) -> Array:
         return field.forces({**values, **own}, x, state.box, neighbors)  # type: ignore[arg-type]
@@ -159,5 +160,5 @@ def _lost(
     out, pull = jax.vjp(forces, own, state.positions)
     by_parameter, by_position = pull(_some(out))
     atoms = np.flatnonzero(~np.isfinite(np.asarray(by_position)).all(axis=1))
-    lost = [key.removeprefix(f"potentials.{name}.") for key, g in by_parameter.items() if not np.isfinite(g).all()]
+    lost = [str(below(key, f"potentials.{name}")) for key, g in by_parameter.items() if not np.isfinite(g).all()]
     return atoms, lost

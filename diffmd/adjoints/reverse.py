@@ -30,7 +30,7 @@ from diffmd.adjoints.base import (
     tree_bytes,
 )
 from diffmd.adjoints.checkpoints import Layout, layout
-from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of
+from diffmd.adjoints.flow import Average, Flow, Replicas, copies, flow_of
 from diffmd.adjoints.footprint import in_a_row
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.horizon import gathered_back
@@ -101,6 +101,10 @@ class Reverse(Adjoint):
         """A run, and the walk back."""
         return 2 * run_steps(self._problems)
 
+    def runs(self, p: P) -> float | None:
+        """The run and the way back (benchmarks/methods.py: 2.7), of every replica."""
+        return 2.7 * copies(self._replicas)
+
     def stored(self, ready: Ready, p: P) -> Stored:
         """States, residuals and rows of the problem that takes most. Residuals of segments that are run again are
         buffers of the program that does it."""
@@ -116,7 +120,7 @@ class Reverse(Adjoint):
         most, chosen = max(found, key=lambda one: one[0])
         repeats = 0 if chosen.stored else 1 if chosen.group == 1 else 2
         kept = f"{chosen.name} checkpoints" if repeats else "every step"
-        return Stored(most, repeats, kept, in_a_row=many)
+        return Stored(most, repeats, kept, in_a_row=many, at_once=2 * copies(self._replicas))
 
     def planned(self, ready: Ready, p: P) -> int | None:
         """See `Adjoint`: of the longest segments, on and back."""
@@ -154,6 +158,7 @@ class Reverse(Adjoint):
     def _one(self, flow: Flow, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         problem = flow.problem
         programs, control = self._programs[problem.name], ready.controls[problem.name]
+        leap = problem.leap(p, ready.values[problem.name])
         p, base = flow.spread(p), flow.placed(ready.values[problem.name])
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
@@ -181,7 +186,7 @@ class Reverse(Adjoint):
             progress(segment.steps)
 
         planned = problem.segments(chosen.longest)
-        end, _ = march(problem.name, (floats, step), planned, control, advance, accepted, say)
+        end, _ = march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
         loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
 
         def back(row_cts: Any, progress: Progress) -> tuple[P, P, list[Array]]:

@@ -9,7 +9,7 @@ trajectories do. That the way back ends where the run began is checked, to the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Adjoint, Floats, Gradient, Progress, Say, Stored, merged, run_steps
-from diffmd.adjoints.flow import Average, Flow, Replicas, flow_of, replica_values
+from diffmd.adjoints.flow import Average, Flow, Replicas, copies, flow_of, replica_values
 from diffmd.adjoints.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.options import AVERAGE, CLIP, REPLICAS, TRUNCATE, replicas_of
@@ -29,10 +29,11 @@ from diffmd.adjoints.shares import gathered, own_shares
 from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.damping import NEVER, interval
 from diffmd.dynamics.fixed_point import RANGE, Extent, FixedState
-from diffmd.dynamics.march import ListControl, NonFiniteError
+from diffmd.dynamics.leap import Leap
+from diffmd.dynamics.march import BlownUpError, ListControl, NonFiniteError
 from diffmd.dynamics.rolling import Rolled, Store
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Report, Shape
+from diffmd.dynamics.segment import Shape
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.potentials.base import EnergyPotential, Potential
@@ -98,10 +99,14 @@ class Reversible(Adjoint):
         """A run, and the walk back."""
         return 2 * run_steps(self._problems)
 
+    def runs(self, p: P) -> float | None:
+        """The run, and the way back that computes every step again, of every replica."""
+        return 4.0 * copies(self._replicas)
+
     def stored(self, ready: Ready, p: P) -> Stored:
         """The states of a stretch, coming and going, what friction fills, and the norms, of the longest problem."""
         found = [walk.bytes(p, ready.values[name], ready.controls[name]) for name, walk in self._walks.items()]
-        return Stored(float(max(found, default=0)), 0, "the last state")
+        return Stored(float(max(found, default=0)), 0, "the last state", at_once=2 * copies(self._replicas))
 
     def temporary(self) -> int:
         """See `Adjoint`."""
@@ -145,7 +150,7 @@ class _Walk:
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         """Loss, terms, gradients, the cotangent's norm at the start of each step, shares of replicas' own losses."""
         problem, programs, passes = self._problem, self._programs, self._passes
-        words = self._words(p, ready.values[problem.name])
+        words, leap = self._words(p, ready.values[problem.name]), problem.leap(p, ready.values[problem.name])
         p, base = self._flow.spread(p), self._flow.placed(ready.values[problem.name])
         control, key = ready.controls[problem.name], ready.key
         cutoff = problem.dynamics.forcefield.cutoff
@@ -155,7 +160,7 @@ class _Walk:
         planned = problem.segments(longest)
         self._check_start(floats, planned)
         start, shown, extent = passes.begin(control.plan)(p, base, key, floats, step)
-        self._check_extent(extent, planned[0] if planned else Segment(0, 0, 0, ()))
+        self._check_extent(extent, leap, planned[0] if planned else Segment(0, 0, 0, ()))
         if words.stored.size and (told := words.told()) not in self._told:
             say(told)
             self._told.add(told)
@@ -168,13 +173,13 @@ class _Walk:
         state = start
         tape: list[tuple[Segment, Shape]] = []
         for segment in planned:
-            rolled = self._rolled(p, base, key, control, state, words, longest, segment, True, say)
+            rolled = self._rolled(p, base, key, control, leap, state, words, longest, segment, True, say)
             if segment.stride:
 
                 def measured(shape: Shape, rolled: Rolled = rolled, first: Array = state.step) -> Any:
                     return passes.measure(shape)(p, base, key, rolled.on_the_way, first)
 
-                rows.add(segment, _listed(control, say, segment, measured)[0])
+                rows.add(segment, control.roomy(segment, measured, say)[0])
             tape.append((segment, control.shape(segment)))
             state = rolled.state
             progress(segment.steps)
@@ -191,7 +196,7 @@ class _Walk:
                 own = cotangents.of(segment)
                 # Of its own, so that each stretch comes back with the program that it went with.
                 then = ListControl(shape.plan, shape.block)
-                rolled = self._rolled(p, base, key, then, at, words, longest, segment, False, say)
+                rolled = self._rolled(p, base, key, then, leap, at, words, longest, segment, False, say)
                 whole = whole and bool(rolled.whole)
                 at = rolled.state
 
@@ -200,7 +205,7 @@ class _Walk:
                 ) -> Any:
                     return passes.pull(shape)(p, base, key, rolled.on_the_way, rolled.state.step, ct, own, total)
 
-                total, ct, norm, _ = _listed(then, say, segment, pulled)
+                total, ct, norm, _ = then.roomy(segment, pulled, say)
                 norms.append(np.asarray(norm))
                 progress(segment.steps)
             self._check_returned(start, at, whole)
@@ -218,6 +223,7 @@ class _Walk:
         base: Values,
         key: Array,
         control: ListControl,
+        leap: Leap,
         state: FixedState,
         words: Store,
         longest: int,
@@ -233,8 +239,8 @@ class _Walk:
             rolled: Rolled = self._passes.roll(shape.plan, longest)(p, base, key, state, within, steps, on)
             return rolled, rolled.needed
 
-        rolled, _ = _listed(control, say, segment, attempt)
-        self._check_extent(rolled.extent, segment)
+        rolled, _ = control.roomy(segment, attempt, say)
+        self._check_extent(rolled.extent, leap, segment)
         if forward:
             words.keep(segment, rolled.words)
         return rolled
@@ -268,10 +274,14 @@ class _Walk:
         if largest * 2.0**self._bits > RANGE:
             raise NumericalError(self._too_large(largest, "at the start"))
 
-    def _check_extent(self, extent: Extent, segment: Segment) -> None:
-        """Raises where a stretch's numbers did not fit."""
-        if np.isnan(force := float(extent.force)) or np.isinf(force):
+    def _check_extent(self, extent: Extent, leap: Leap, segment: Segment) -> None:
+        """Raises where a stretch's numbers did not fit, or an atom went too far in a step."""
+        if not np.isfinite(force := float(extent.force)):
             raise NonFiniteError(self._problem.name, segment)
+        # A force that does not fit throws its atom so far in the step to come.
+        thrown = 0.0 if bool(extent.fits) else force * leap.time_step
+        if leap.over(furthest := max(float(extent.furthest), thrown) * 2.0**-self._bits):
+            raise BlownUpError(self._problem.name, segment, furthest)
         where = f"between steps {segment.start} and {segment.start + segment.steps}"
         if float(extent.moving) > RANGE:
             raise NumericalError(self._too_large(float(extent.moving) * 2.0**-self._bits, where))
@@ -300,19 +310,6 @@ class _Walk:
                 "potential of your own, a device that adds in no fixed order) cannot be undone: use "
                 "gradient: {method: reverse}"
             )
-
-
-def _listed(control: ListControl, say: Say, segment: Segment, attempt: Callable[[Shape], Any]) -> Any:
-    """What `attempt` makes, again and again until its lists had room; their largest counts are its last part.
-
-    Lists are built when atoms have moved, so nothing but room can be wanting.
-    """
-    while True:
-        out = attempt(control.shape(segment))
-        mended = control.mend(Report(jnp.zeros(()), out[-1], jnp.asarray(True)))
-        if mended is None:
-            return out
-        say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
 
 
 _PRECISION = "the integers of gradient method reversible have 64 bits; set precision: double"
@@ -375,8 +372,7 @@ class ReversibleSpec(MethodSpec):
 
     def adjoint(self, objective: Objective, resources: Resources) -> Adjoint:
         """See `MethodSpec`."""
-        replicas = replicas_of(self.replicas, self.average)
-        return Reversible(objective, self.bits, self.truncate, self.clip, replicas)
+        return Reversible(objective, self.bits, self.truncate, self.clip, replicas_of(self.replicas, self.average))
 
     def problems(self, settings: Sequence[Setting]) -> Iterator[ConfigError]:
         """See `MethodSpec`."""

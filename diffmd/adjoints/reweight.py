@@ -137,6 +137,11 @@ class Reweight(Adjoint):
         """A run. Where the ensemble at hand is good enough, they are told as done at once."""
         return run_steps(self._problems)
 
+    def runs(self, p: P) -> float | None:
+        """The run, and for every frame about as much as three steps: energy, observables and their derivatives."""
+        frames = sum(len(average.sampler.steps) for average in self._averages.values())
+        return 1 + 3 * frames / max(1, run_steps(self._problems))
+
     def stored(self, ready: Ready, p: P) -> Stored:
         """The frames of every system, and copies of one's: as they were sampled, and as they are looked at."""
         frames = [

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from diffmd.adjoints.base import Progress, Say
 from diffmd.adjoints.ensemble import Places, Sample
 from diffmd.dynamics.frame import Frame
-from diffmd.dynamics.march import NonFiniteError
+from diffmd.dynamics.march import DivergedError
 from diffmd.dynamics.schedule import Segment, legs, segments, wanted_rows
 from diffmd.objective import P, Problem, Ready
 from diffmd.simulation import Recorder, explain
@@ -80,7 +80,7 @@ class Sampler:
         plan = segments(legs(problem.steps, [wanted]), problem.longest(control.plan))
         try:
             end = self._recorder.run(p, base, key, control, state, plan, accepted, say)
-        except NonFiniteError as failure:
+        except DivergedError as failure:
             begun = dataclasses.replace(problem, first_step=first)
             raise explain(begun, p, base, key, control, failure) from failure
         whole = np.concatenate([np.asarray(self._held(p, base, piece)) for piece in pieces])

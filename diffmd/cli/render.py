@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,13 @@ def json_object(answer: Mapping[str, Any], file: IO[str]) -> None:
     file.flush()
 
 
+def csv_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A comma-separated table on stdout."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+
+
 def gradcheck_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """The rows of a gradient check on stdout, verdicts coloured, with the reasons below."""
     from rich.console import Console
@@ -56,7 +64,8 @@ def gradcheck_table(rows: Sequence[Mapping[str, Any]]) -> None:
     table.add_column("verdict")
     for row in rows:
         verdict = str(row["verdict"])
-        cells = [str(row[key]) for key in ("case", "parameter", "method")]
+        per_unit = f" (per {row['unit']})" if "unit" in row else ""
+        cells = [str(row["case"]), f"{row['parameter']}{per_unit}", str(row["method"])]
         numbers = [_number(row[key], digits) for key, digits in (("ad", 10), ("fd", 10), ("fd_error", 2))]
         table.add_row(
             *map(Text, cells),
@@ -86,12 +95,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(made)
 
 
-def fields(names: Sequence[str], values: Sequence[str]) -> None:
-    """A name and its value a line on stdout; empty values are left out."""
+def fields(names: Sequence[str], values: Sequence[str], to_stderr: bool = False) -> None:
+    """A name and its value a line, on stdout or on stderr; empty values are left out."""
     width = max(map(len, names), default=0)
     for name, value in zip(names, values, strict=True):
         if value:
-            out(f"{name:{width}}  {value}")
+            out(f"{name:{width}}  {value}", to_stderr)
 
 
 def _number(value: Any, digits: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -143,27 +145,35 @@ def export(
 
 def inspect(
     runs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Directories of runs.", show_default=False)],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", metavar="", help="Comma-separated lines on stdout, one a run, with all digits.")
+    ] = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
     """Show what runs did, found and cost; several: one table."""
-    from diffmd.commands.inspect import inspect, table
+    from diffmd.commands.inspect import inspect, numbers, table
 
     def work() -> CommandResult:
+        if as_csv and as_json:
+            raise ConfigError("--csv and --json both want stdout; give one of them")
         rows = inspect(runs)
         drawn = (row["directory"] for row in rows if row["status"] == "finished" and row["command"] in _WITH_PICTURES)
         folder = next(drawn, None)
         return CommandResult({"runs": rows}, [], "" if folder is None else typed("plot", folder))
 
     def show(result: CommandResult) -> None:
+        if as_csv:
+            render.csv_lines(*numbers(result.answer["runs"]))
+            return
         columns, lines = table(result.answer["runs"])
         if len(lines) == 1:
             render.fields(columns, lines[0])
         else:
             render.table(columns, lines)
 
-    run_tool(work, Talk(quiet, as_json, debug), show)
+    run_tool(work, Talk(quiet, as_json, debug), show, next_to_stderr=as_csv)
 
 
 def init(
@@ -212,18 +222,39 @@ def validate(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Check a config and print it with every default filled in."""
+    """Check a config as runs do; print it with every default filled in, and what a run starts from."""
 
     def work() -> CommandResult:
+        from diffmd.cli.runtime import prepare
+
+        # The forces at the start are computed, which is done before a GPU is awake.
+        prepare("cpu")
+        from diffmd.commands.setup_rows import setup_rows
         from diffmd.commands.validate import validate
 
         result = validate(config, tuple(overrides or ()))
-        for warning in result.warnings:
+        answer = {
+            "valid": True,
+            "warnings": list(result.warnings),
+            "config": result.text,
+            "unchecked": list(result.unchecked),
+            "systems": {one.name: dataclasses.asdict(one) for one in result.systems},
+        }
+        for warning in [*result.unchecked, *result.warnings]:
             say_warning(warning)
-        answer = {"valid": True, "warnings": list(result.warnings), "config": result.text}
+        tables.update({one.name: setup_rows(one) for one in result.systems})
         return CommandResult(answer, [result.text.rstrip("\n")], _simulating(config, overrides or ()))
 
-    run_tool(work, Talk(quiet, as_json, debug), next_to_stderr=True)
+    def show(result: CommandResult) -> None:
+        # The config alone goes to stdout, so that it can be piped into a file and run.
+        render.out(result.summary[0])
+        sys.stdout.flush()
+        for name, rows in tables.items():
+            render.out(f"\n{name if len(tables) > 1 else 'The run starts with'}:", to_stderr=True)
+            render.fields([name for name, _ in rows], [value for _, value in rows], to_stderr=True)
+
+    tables: dict[str, list[tuple[str, str]]] = {}
+    run_tool(work, Talk(quiet, as_json, debug), show, next_to_stderr=True)
 
 
 def _simulating(config: Path, overrides: Sequence[str]) -> str:

@@ -63,13 +63,13 @@ MOLECULES: Sequence[Sequence[Data]] = (
         {"kind": "angle", "triples": [[0, 1, 2], [3, 4, 5]]},
         {"kind": "dihedral", "quadruples": [[0, 1, 3, 4], [2, 1, 4, 5]], "output": "vector"},
     ),
-    ({"kind": "rmsd", "reference": _REFERENCE}, {"kind": "drmsd", "reference": _REFERENCE}),
+    ({"kind": "rmsd", "reference": _REFERENCE, "unwrap": False}, {"kind": "drmsd", "reference": _REFERENCE}),
     (
         {"kind": "radius_of_gyration", "molecules": 2},
-        {"kind": "gyration_tensor"},
+        {"kind": "gyration_tensor", "unwrap": False},
         {"kind": "end_to_end", "molecules": 2},
     ),
-    ({"kind": "asphericity", "molecules": 2}, {"kind": "shape_anisotropy"}),
+    ({"kind": "asphericity", "molecules": 2}, {"kind": "shape_anisotropy", "unwrap": False}),
     (
         {"kind": "contacts", "pairs": [[0, 3], [2, 5]], "distance": 1.4, "width": 0.2},
         {
@@ -82,12 +82,12 @@ MOLECULES: Sequence[Sequence[Data]] = (
         },
     ),
     (
-        {"kind": "straightness", "centers": [[0, 1], [2, 5], [4, 3]], "measure": "cosine"},
+        {"kind": "straightness", "centers": [[0, 1], [2], [5], [4, 3]], "measure": "cosine"},
         {"kind": "nematic_order", "axes": [[0, 2], [3, 5], [1, 4]]},
     ),
     ({"kind": "frequencies", "modes": [8, 9, 10, 11]},),
 )
-MOLECULES_SERIES: Sequence[Data] = ({"kind": "rmsf", "atoms": [0, 1, 2, 3]},)
+MOLECULES_SERIES: Sequence[Data] = ({"kind": "rmsf", "atoms": [0, 1, 2, 3], "unwrap": False},)
 
 
 def in_every_reduction(observables: Sequence[Data]) -> list[Data]:

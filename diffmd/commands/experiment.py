@@ -26,7 +26,7 @@ from diffmd.config.checks.memory import installed_memory
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.effective import effective_systems
 from diffmd.config.schema import Config
-from diffmd.dynamics.march import NonFiniteError
+from diffmd.dynamics.march import DivergedError
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 from diffmd.io import checkpoint
 from diffmd.objective import P, Ready
@@ -72,6 +72,13 @@ def _held(one: BuiltSystem, replicas: int | None) -> Values:
     return one.drawn(0) if replicas is None else spread_values([one.drawn(number) for number in range(replicas)])
 
 
+def unequilibrated(experiment: Experiment, replicas: int | None = None) -> Ready:
+    """What runs start from where equilibration is left out: as drawn, with fresh list controls."""
+    values = {one.name: _held(one, replicas) for one in experiment.systems}
+    controls = {one.name: one.control(values[one.name]) for one in experiment.systems}
+    return Ready(values, controls, experiment.key)
+
+
 def made_ready(
     experiment: Experiment, p: P, reporter: Reporter, kept: Path | None = None, replicas: int | None = None
 ) -> Ready:
@@ -85,6 +92,8 @@ def made_ready(
     values: dict[str, Values] = {}
     together = replicas_of(replicas)
     for one in experiment.systems:
+        for note in one.notes:
+            reporter.message(note)
         held = _held(one, replicas)
         names = {f"{one.name}/{key}": key for key in DRAWN}
         if one.equilibration is not None and set(names) <= set(arrays):
@@ -126,7 +135,7 @@ def _equilibrated(
             relaxed = equilibrate_replicas(
                 one.problem, recorder, steps, replicas, p, held, experiment.key, control, say, progress
             )
-        except NonFiniteError:
+        except DivergedError:
             # One after another they tell which of them it was, and what did it.
             reporter.start(steps * replicas.count, "steps", label)
             keys = replica_keys(experiment.key, replicas.count)
@@ -274,7 +283,7 @@ def differentiated(
 
     try:
         result = adjoint.gradient(ready, p, reporter.message, progress)
-    except NonFiniteError as failure:
+    except DivergedError as failure:
         raise explained(experiment, ready, p, failure) from failure
     if not np.isfinite(result.loss):
         raise NumericalError(lost_terms(experiment, result.terms))
@@ -298,7 +307,7 @@ def _lost_derivative(experiment: Experiment, ready: Ready, p: P, result: Gradien
         control = dataclasses.replace(alone.controls[one.name])
         try:
             found = culprit(one.problem, p, alone.values[one.name], alone.key, control, step)
-        except NonFiniteError as failure:
+        except DivergedError as failure:
             # Cut into other segments, and so with other last bits, a run on the edge does leave the finite numbers.
             raise explained(experiment, alone, p, failure) from failure
         if found is not None:
@@ -306,7 +315,7 @@ def _lost_derivative(experiment: Experiment, ready: Ready, p: P, result: Gradien
     return None
 
 
-def explained(experiment: Experiment, ready: Ready, p: P, failure: NonFiniteError) -> NumericalError:
+def explained(experiment: Experiment, ready: Ready, p: P, failure: DivergedError) -> NumericalError:
     """What left the finite numbers, of the system whose run failed."""
     for one in experiment.systems:
         if failure.problem == one.name:
@@ -326,7 +335,7 @@ def first_run(ready: Ready) -> Ready:
     return Ready(values, ready.controls, ready.key)
 
 
-def _explained_replica(one: BuiltSystem, ready: Ready, p: P, failure: NonFiniteError) -> NumericalError:
+def _explained_replica(one: BuiltSystem, ready: Ready, p: P, failure: DivergedError) -> NumericalError:
     """The first replica that left the finite numbers, and what did."""
     held = ready.values[one.name]
     recorder, quiet = Recorder(one.problem), list[str]()
@@ -338,7 +347,7 @@ def _explained_replica(one: BuiltSystem, ready: Ready, p: P, failure: NonFiniteE
         try:
             state = recorder.start(p, own, control)
             recorder.run(p, own, key, control, state, plan, lambda *_: None, quiet.append)
-        except NonFiniteError as found:
+        except DivergedError as found:
             told = explain(one.problem, p, own, key, control, found)
             return NumericalError(f"replica {number}: {told}")
     return failure

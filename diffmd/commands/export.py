@@ -12,8 +12,7 @@ import numpy as np
 
 from diffmd.errors import ConfigError
 from diffmd.io import results, rundir, training
-from diffmd.io.structure_writing import write_structure
-from diffmd.io.structures import Structure
+from diffmd.io.structures import Structure, write_structure
 from diffmd.io.trajectory import Trajectory, read_trajectory
 
 Format = Literal["extxyz", "pdb", "csv"]
@@ -23,6 +22,7 @@ Columns = dict[str, np.ndarray]
 # Frames are read many at a time, for chunks of the file hold many.
 _FRAMES_AT_ONCE = 64
 _ENDINGS: Mapping[str, Format] = {".extxyz": "extxyz", ".xyz": "extxyz", ".pdb": "pdb", ".csv": "csv"}
+_WRITTEN = "extxyz (.extxyz, .xyz), PDB (.pdb) and tables of numbers (.csv)"
 _SLICE = re.compile(r"(-?\d+)?(?::(-?\d+)?(?::(-?\d+)?)?)?")
 
 
@@ -71,8 +71,17 @@ def export(
 
 
 def _format(format: Format | None, destination: Path, table: Table | None) -> Format:
-    """The format asked for by itself, by a table or by the file's name. Raises ConfigError where two differ."""
-    named = None if destination.is_dir() else _ENDINGS.get(destination.suffix.lower())
+    """The format asked for by itself, by a table or by the file's name.
+
+    Raises ConfigError where two differ, or the name alone is to tell and ends in something else.
+    """
+    ending = "" if destination.is_dir() else destination.suffix.lower()
+    named = _ENDINGS.get(ending)
+    if ending and named is None and format is None and table is None:
+        raise ConfigError(
+            f"{destination.name} ends in {destination.suffix}, which diffmd does not write: it writes {_WRITTEN}; name "
+            "one of them, or say with --format what shall be in the file"
+        )
     chosen: Format = format or ("csv" if table else named or "extxyz")
     if table is not None and chosen != "csv":
         raise ConfigError(f"--table {table} is of numbers, which --format {chosen} has no place for; they go into csv")
@@ -165,7 +174,7 @@ def _structures(trajectory: Trajectory, wanted: range) -> Iterator[Structure]:
         boxes = [None] * len(some) if trajectory.box is None else list(trajectory.box[some])
         for index, x, v, box in zip(some, positions, velocities, boxes, strict=True):
             step = int(trajectory.step[index])
-            yield Structure(x, v, box, species, topology.masses, topology.charges, step)
+            yield Structure(x, v, box, species, (None,) * len(species), topology.masses, topology.charges, step)
 
 
 def _observables(file: Path) -> Columns:
@@ -180,21 +189,23 @@ def _epochs(file: Path) -> Columns:
     found = training.read_training(file.parent)
     columns: Columns = {"epoch": found.epoch, "loss": found.loss, "gradient_norm": found.gradient_norm}
     columns |= _flat("terms", found.terms)
+    units = results.parameter_units(file)
     for group, values in (("parameters", found.parameters), ("gradients", found.gradients)):
         for path, value in values.items():
-            columns |= _flat(f"{group}.{path}", value)
+            unit = units.get(path) if group == "parameters" else None
+            columns |= _flat(f"{group}.{path}", value, "" if unit is None else f" ({unit})")
     return columns
 
 
 def _scan(file: Path) -> Columns:
     found = results.read_scan(file.parent)
-    return {"value": found.value, "loss": found.loss, **_flat("gradient", found.gradient)}
+    return {found.heading: found.value, "loss": found.loss, **_flat("gradient", found.gradient)}
 
 
-def _flat(name: str, values: np.ndarray) -> Columns:
-    """(rows, ...) as one column a number: ``name``, or ``name.0``, ``name.1``, ..."""
+def _flat(name: str, values: np.ndarray, unit: str = "") -> Columns:
+    """(rows, ...) as one column a number: ``name``, or ``name.0``, ``name.1``, ..., with the `unit` behind."""
     indices = itertools.product(*map(range, values.shape[1:]))
-    labels = [".".join((name, *map(str, index))) for index in indices]
+    labels = [".".join((name, *map(str, index))) + unit for index in indices]
     return dict(zip(labels, values.reshape(len(values), len(labels)).T, strict=True))
 
 

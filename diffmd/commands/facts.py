@@ -6,19 +6,18 @@ The resolved config is read as plain data: nothing is built, and no user's code 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import diffmd.dynamics
-import diffmd.potentials  # noqa: F401 - both register their kinds
+from diffmd.config.conversion import dimension
+from diffmd.config.known import Known
+from diffmd.config.loading import LoadedConfig
+from diffmd.config.schema import Config
 from diffmd.config.yaml_reader import read_text
 from diffmd.io.rundir import CONFIG, read_config
-from diffmd.spec import INTEGRATORS, POTENTIALS, THERMOSTATS, Family, Spec
 from diffmd.units import REDUCED, SYSTEMS, Units
 
-_SYSTEM: Mapping[str, str] = {"positions": "length", "velocities": "length/time", "box": "length"}
-_ATOM: Mapping[str, str] = {"mass": "mass", "charge": "charge"}
 _DISTANCES = ("nearest_distance", "distance")
 
 
@@ -36,21 +35,15 @@ class Facts:
 
     def dimension(self, path: str) -> str:
         """The dimension of the parameter at `path`, such as ``energy/length^2``; ``1`` where it has none."""
-        parts = path.split(".")
-        if parts[0] == "systems":
-            parts = parts[2:]
-        match parts:
-            case ["potentials", name, key, *_]:
-                return _field(POTENTIALS, self._potentials().get(name), key)
-            case ["dynamics", "integrator", key, *_]:
-                return _field(INTEGRATORS, self._dynamics("integrator", path), key)
-            case ["dynamics", "thermostat", key, *_]:
-                return _field(THERMOSTATS, self._dynamics("thermostat", path), key)
-            case ["system", "atoms", _, key]:
-                return _ATOM.get(key, "1")
-            case ["system", *rest] if rest:
-                return _SYSTEM.get(rest[0].partition("[")[0], "1")
-        return "1"
+        return dimension(self.config, path, Known(Config))
+
+    def unit(self, path: str) -> str | None:
+        """The unit of the parameter at `path`, such as ``kJ/mol/nm^2``; None where it has none."""
+        return self.units.symbol(self.dimension(path))
+
+    def named_units(self, paths: Iterable[str]) -> dict[str, str]:
+        """Path -> unit of the parameters that have one, for ``--json``."""
+        return {path: unit for path in paths if (unit := self.unit(path)) is not None}
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -67,16 +60,17 @@ class Facts:
         wanted = [term["target"] for term in map(_dict, terms) if _is_distance(term)]
         return tuple(dict.fromkeys(float(target) for target in wanted))
 
-    def _potentials(self) -> dict[str, Any]:
-        own = [_dict(_dict(system).get("potentials")) for system in _dict(self.config.get("systems")).values()]
-        return {
-            name: section for group in (_dict(self.config.get("potentials")), *own) for name, section in group.items()
-        }
+    def section(self, *keys: str) -> Any:
+        """What stands in the config under these keys; None where nothing does."""
+        found: Any = self.config
+        for key in keys:
+            found = _dict(found).get(key)
+        return found
 
-    def _dynamics(self, section: str, path: str) -> Any:
-        name = path.split(".")[1] if path.startswith("systems.") else ""
-        own = _dict(_dict(_dict(self.config.get("systems")).get(name)).get("dynamics"))
-        return {**_dict(self.config.get("dynamics")), **own}.get(section)
+
+def facts_of(loaded: LoadedConfig) -> Facts:
+    """The facts of a config that was read."""
+    return Facts(loaded.data, SYSTEMS[loaded.config.units])
 
 
 def read_facts(run_dir: Path) -> Facts:
@@ -85,14 +79,6 @@ def read_facts(run_dir: Path) -> Facts:
         return Facts({}, REDUCED)
     config = _dict(read_text(read_config(run_dir), str(run_dir / CONFIG)).data)
     return Facts(config, SYSTEMS.get(str(config.get("units")), REDUCED))
-
-
-def _field(family: Family, section: Any, key: str) -> str:
-    spec: type[Spec] | None = family.members.get(str(_dict(section).get("kind")))
-    if spec is None or key not in spec.model_fields:
-        return "1"
-    extra = spec.model_fields[key].json_schema_extra
-    return str(extra.get("unit", "1")) if isinstance(extra, dict) else "1"
 
 
 def _is_distance(term: Mapping[str, Any]) -> bool:

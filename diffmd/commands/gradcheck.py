@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diffmd.adjoints.check import Row, check
 from diffmd.adjoints.methods import MethodSpec, ReverseSpec
+from diffmd.adjoints.zeros import parameter_slopes
 from diffmd.commands.builtin_cases import CASES
 from diffmd.commands.experiment import (
     changed_options,
@@ -18,6 +19,7 @@ from diffmd.commands.experiment import (
     resources,
     starting_parameters,
 )
+from diffmd.commands.facts import Facts, facts_of
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
@@ -27,7 +29,7 @@ from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.loading import LoadedConfig, load_data
 from diffmd.config.schema import Config
-from diffmd.dynamics.march import NonFiniteError
+from diffmd.dynamics.march import DivergedError
 from diffmd.errors import ConfigError
 from diffmd.io.results import write_gradcheck
 from diffmd.io.values import plain
@@ -73,7 +75,9 @@ def gradcheck(
             check_stop(session.reporter)
         session.reporter.finish()
         passed = all(row.verdict == "agrees" for row in rows)
-        answer = {"passed": passed, "rows": [plain(dataclasses.asdict(row)) for row in rows]}
+        facts = {name: facts_of(loaded) for name, loaded in cases.items()}
+        told = [{**plain(dataclasses.asdict(row)), **_unit(facts[row.case], row)} for row in rows]
+        answer = {"passed": passed, "rows": told}
         write_gradcheck(session.folder, answer)
         agree = sum(row.verdict == "agrees" for row in rows)
         lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
@@ -81,6 +85,12 @@ def gradcheck(
         if passed and session.loaded is not None:
             following = typed("gradient" if session.config.train is None else "train", request.config)
         return session.finish(CommandResult(answer, lines, following, 0 if passed else 4))
+
+
+def _unit(facts: Facts, row: Row) -> dict[str, str]:
+    """The unit of the parameter of a row, where it has one."""
+    unit = facts.unit(row.parameter)
+    return {} if unit is None else {"unit": unit}
 
 
 def _methods(methods: Sequence[str]) -> tuple[str, ...]:
@@ -134,8 +144,19 @@ def _case(
 
     try:
         balance = session.loaded is None
+        odd = parameter_slopes(experiment.objective, p, experiment.values)
         return check(
-            name, experiment.objective, fresh, p, methods, memory, rtol, quiet.message, progress, balance=balance
+            name,
+            experiment.objective,
+            fresh,
+            p,
+            methods,
+            memory,
+            rtol,
+            quiet.message,
+            progress,
+            balance=balance,
+            odd=odd,
         )
-    except NonFiniteError as failure:
+    except DivergedError as failure:
         raise explained(experiment, ready, p, failure) from failure

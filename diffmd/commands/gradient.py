@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import noise
-from diffmd.adjoints.zeros import exact_zeros, zero_warnings
+from diffmd.adjoints.zeros import exact_zeros, parameter_slopes, zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
     check_replicas,
@@ -21,6 +22,8 @@ from diffmd.commands.experiment import (
     replicas_in,
     starting_parameters,
 )
+from diffmd.commands.facts import facts_of
+from diffmd.commands.readable import per, value_text
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
@@ -52,11 +55,13 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
         result = differentiated(adjoint, experiment, copied(ready), p, session.reporter, spec)
         session.reporter.finish()
-        for warning in zero_warnings(result).values():
+        slopes = parameter_slopes(experiment.objective, p, experiment.values)
+        for warning in zero_warnings(result, slopes).values():
             session.reporter.warning(warning)
         if result.standard_error is not None and (sentence := noise(result)):
             session.reporter.warning(sentence)
         values = {path: np.asarray(value) for path, value in p.items()}
+        units = facts_of(session.loaded_config).named_units(p)
         write_gradients(
             session.folder / GRADIENTS,
             Gradients(
@@ -68,13 +73,14 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
                 result.sign_agreement or {},
                 _stored(result.health),
             ),
+            units,
         )
-        lines = [f"loss {result.loss:.8g}", *_lines(result, p), result.health.advice, f"in {session.folder}"]
-        return session.finish(CommandResult(answer_of(result, p), lines, typed("plot", session.folder)))
+        lines = [f"loss {result.loss:.8g}", *_lines(result, p, units), result.health.advice, f"in {session.folder}"]
+        return session.finish(CommandResult(answer_of(result, p, units), lines, typed("plot", session.folder)))
 
 
-def answer_of(result: Gradient, p: P) -> dict[str, Any]:
-    """What ``--json`` prints of a gradient."""
+def answer_of(result: Gradient, p: P, units: Mapping[str, str]) -> dict[str, Any]:
+    """What ``--json`` prints of a gradient; `units` are those of the parameters by path."""
     return {
         "loss": result.loss,
         "terms": result.terms,
@@ -82,6 +88,7 @@ def answer_of(result: Gradient, p: P) -> dict[str, Any]:
         "gradients": {
             path: refer(value, GRADIENTS, dataset_name("gradients", path)) for path, value in result.gradients.items()
         },
+        **({"units": dict(units)} if units else {}),
         "health": {**health_of(result.health), **_zeros_of(result)},
         **_noise_of(result),
     }
@@ -122,17 +129,18 @@ def _stored(health: Health) -> dict[str, Any]:
     return {**health_of(health), "norm": health.norm, "step": health.steps}
 
 
-def _lines(result: Gradient, p: P) -> list[str]:
+def _lines(result: Gradient, p: P, units: Mapping[str, str]) -> list[str]:
     lines = []
     for path, value in p.items():
-        g = result.gradients[path]
+        g, unit = result.gradients[path], units.get(path)
         error = None if result.standard_error is None else result.standard_error[path]
         signs = None if result.sign_agreement is None else result.sign_agreement[path]
         if g.size == 1:
             noise = "" if error is None else f" +- {float(np.ravel(error)[0]):.2g}"
             agree = "" if signs is None else f" ({float(np.ravel(signs)[0]):.0%} of replicas agree on the sign)"
-            lines.append(f"{path} = {float(np.ravel(value)[0]):.8g}   dL/d = {float(np.ravel(g)[0]):.8g}{noise}{agree}")
+            shown = value_text(float(np.ravel(value)[0]), unit, 8)
+            lines.append(f"{path} = {shown}   dL/d = {float(np.ravel(g)[0]):.8g}{noise}{per(unit)}{agree}")
         else:
             noise = "" if error is None else f" +- {float(np.linalg.norm(error)):.2g}"
-            lines.append(f"{path} {np.shape(value)}   |dL/d| = {float(np.linalg.norm(g)):.8g}{noise}")
+            lines.append(f"{path} {np.shape(value)}   |dL/d| = {float(np.linalg.norm(g)):.8g}{noise}{per(unit)}")
     return lines

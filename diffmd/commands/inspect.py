@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffmd.commands.readable import per, value_text
 from diffmd.errors import ConfigError, DiffmdError
 from diffmd.io import results, rundir, training
 from diffmd.io.trajectory import read_trajectory
@@ -25,9 +26,9 @@ def inspect(directories: Sequence[Path]) -> list[Row]:
         where a run neither ended nor goes on), what run.json says (command, name, device, precision, seed, started,
         finished, wall_s, and the ``error`` it ended with), and as far as the run has them: ``steps`` and ``frames`` of
         the trajectory, ``epochs``, ``loss`` (the last), ``best_loss``, ``best_epoch``, ``parameters`` and ``gradients``
-        (path -> value, at the best epoch), ``points`` and ``failed_points`` of a scan, ``passed`` and ``verdicts``
-        (verdict -> rows) of a gradient check; None where there is none. ``problems``: what of it cannot be read, in
-        sentences.
+        (path -> value, at the best epoch), ``units`` (path -> unit of those that have one), ``points`` and
+        ``failed_points`` of a scan, ``passed`` and ``verdicts`` (verdict -> rows) of a gradient check; None where there
+        is none. ``problems``: what of it cannot be read, in sentences.
 
     Raises:
         ConfigError: a directory is missing, or no run.
@@ -37,9 +38,34 @@ def inspect(directories: Sequence[Path]) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """The rows as text: a header, and a line a run; columns that no run has are left out."""
-    columns = [(name, [show(row.get(key)) for row in rows]) for name, (key, show) in _COLUMNS.items()]
+    columns = [(name, [show(row) for row in rows]) for name, show in _COLUMNS.items()]
     shown = [(name, cells) for name, cells in columns if any(cells)]
     return [name for name, _ in shown], [list(line) for line in zip(*(cells for _, cells in shown), strict=True)]
+
+
+def numbers(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+    """The rows for a spreadsheet: a header, and a line a run, with all digits; columns that no run has are left out.
+
+    Mappings and short lists have a column an entry, such as ``parameters.potentials.lj.sigma``; large arrays, which are
+    in files alone, have none.
+    """
+    flat = [dict(_flat(row)) for row in rows]
+    header = list(dict.fromkeys(key for row in flat for key in row))
+    return header, [[row.get(key) for key in header] for row in flat]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        if "shape" not in value:
+            for key, below in value.items():
+                yield from _flat(below, f"{path}.{key}" if path else key)
+    elif path == "problems":
+        yield from ([(path, "; ".join(value))] if value else [])
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from _flat(below, f"{path}.{number}")
+    elif value is not None:
+        yield path, value
 
 
 def _row(directory: Path) -> Row:
@@ -50,7 +76,8 @@ def _row(directory: Path) -> Row:
     record = rundir.read_run(directory)
     row: Row = {"directory": str(directory), "status": _status(directory, record)}
     row |= {key: record.get(key) for key in _RECORD}
-    row |= dict.fromkeys(("steps", "frames", "epochs", "loss", "best_loss", "best_epoch", "parameters", "gradients"))
+    row |= dict.fromkeys(("steps", "frames", "epochs", "loss", "best_loss", "best_epoch"))
+    row |= dict.fromkeys(("parameters", "gradients", "units"))
     row |= dict.fromkeys(("points", "failed_points", "passed", "verdicts"))
     problems = []
     for file, read in _READERS.items():
@@ -87,6 +114,7 @@ def _training(directory: Path) -> Row:
         "best_epoch": best["epoch"],
         "parameters": best["parameters"],
         "gradients": best["gradients"],
+        "units": results.parameter_units(directory / training.TRAINING),
     }
 
 
@@ -97,7 +125,7 @@ def _gradients(directory: Path) -> Row:
         group: {path: refer(value, results.GRADIENTS, dataset_name(group, path)) for path, value in values.items()}
         for group, values in groups.items()
     }
-    return {"loss": plain(found.loss), **shown}
+    return {"loss": plain(found.loss), **shown, "units": results.parameter_units(directory / results.GRADIENTS)}
 
 
 def _scan(directory: Path) -> Row:
@@ -140,43 +168,55 @@ def _seconds(value: float | None) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours or minutes else f"{value:.1f} s"
 
 
-def _values(values: Mapping[str, Any] | None) -> str:
-    return ", ".join(f"{path} = {_value(value)}" for path, value in (values or {}).items())
+def _parameters(row: Row) -> str:
+    units = row.get("units") or {}
+    values = row.get("parameters") or {}
+    return ", ".join(f"{path} = {_value(value, units.get(path))}" for path, value in values.items())
 
 
-def _value(value: Any) -> str:
+def _gradients_of(row: Row) -> str:
+    units = row.get("units") or {}
+    values = row.get("gradients") or {}
+    return ", ".join(f"{path} = {_value(value, None)}{per(units.get(path))}" for path, value in values.items())
+
+
+def _value(value: Any, unit: str | None) -> str:
     if isinstance(value, Mapping):
         return "array " + " x ".join(str(n) for n in value.get("shape", ()))
     if isinstance(value, list):
-        shown = ", ".join(_value(item) for item in value[:4])
+        shown = ", ".join(_value(item, unit) for item in value[:4])
         return f"[{shown}, ...]" if len(value) > 4 else f"[{shown}]"
-    return "nan" if value is None else _number(value)
+    return "nan" if value is None else value_text(value, unit)
 
 
 def _verdicts(value: Mapping[str, int] | None) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in (value or {}).items())
 
 
-_COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "run": ("directory", _text),
-    "status": ("status", _text),
-    "command": ("command", _text),
-    "config": ("name", _text),
-    "seed": ("seed", _text),
-    "steps": ("steps", _text),
-    "frames": ("frames", _text),
-    "epochs": ("epochs", _text),
-    "loss": ("loss", _number),
-    "best loss": ("best_loss", _number),
-    "at epoch": ("best_epoch", _text),
-    "parameters": ("parameters", _values),
-    "gradients": ("gradients", _values),
-    "points": ("points", _text),
-    "failed": ("failed_points", _text),
-    "verdicts": ("verdicts", _verdicts),
-    "device": ("device", _text),
-    "precision": ("precision", _text),
-    "time": ("wall_s", _seconds),
-    "error": ("error", _text),
-    "problems": ("problems", lambda sentences: "; ".join(sentences or ())),
+def _of(key: str, show: Callable[[Any], str]) -> Callable[[Row], str]:
+    return lambda row: show(row.get(key))
+
+
+_COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "run": _of("directory", _text),
+    "status": _of("status", _text),
+    "command": _of("command", _text),
+    "config": _of("name", _text),
+    "seed": _of("seed", _text),
+    "steps": _of("steps", _text),
+    "frames": _of("frames", _text),
+    "epochs": _of("epochs", _text),
+    "loss": _of("loss", _number),
+    "best loss": _of("best_loss", _number),
+    "at epoch": _of("best_epoch", _text),
+    "parameters": _parameters,
+    "gradients": _gradients_of,
+    "points": _of("points", _text),
+    "failed": _of("failed_points", _text),
+    "verdicts": _of("verdicts", _verdicts),
+    "device": _of("device", _text),
+    "precision": _of("precision", _text),
+    "time": _of("wall_s", _seconds),
+    "error": _of("error", _text),
+    "problems": _of("problems", lambda sentences: "; ".join(sentences or ())),
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from diffmd.commands.facts import Facts, read_facts
+from diffmd.commands.target_curves import target_rdfs
 from diffmd.errors import ConfigError
 from diffmd.io.pictures import PLOTS
 from diffmd.io.results import GRADIENTS, SCAN, read_gradients, read_scan
@@ -17,7 +18,7 @@ from diffmd.plots.curves import draw_loss, draw_parameters
 from diffmd.plots.energies import draw_energies
 from diffmd.plots.gradients import draw_gradients
 from diffmd.plots.picture import Picture, save
-from diffmd.plots.rdf import draw_rdf
+from diffmd.plots.rdf import Target, draw_rdf
 from diffmd.plots.scan import draw_scan
 
 
@@ -134,8 +135,30 @@ def _rdf(wish: Wish) -> list[Picture]:
         # A single atom has no distances; that is worth an error only where the RDF was asked for.
         if trajectories and (wish.asked or min(len(t.species) for t in trajectories.values()) > 1):
             marks = wish.marks or wish.facts.wanted_distances
-            pictures.append(draw_rdf(trajectories, wish.types, wish.start_step, marks, system))
+            targets = target_rdfs(wish.facts, wish.folder, system)
+            (*_, last) = trajectories.values()
+            for types in _pairs(wish, targets, last):
+                beside = tuple(target for target in targets if _same(target.types, types, last))
+                pictures.append(draw_rdf(trajectories, types, wish.start_step, marks, system, beside))
     return pictures
+
+
+def _pairs(wish: Wish, targets: Sequence[Target], trajectory: Trajectory) -> list[tuple[str, str] | None]:
+    """The pairs of types of which there is an RDF: those asked for; else all atoms, and those that targets are of."""
+    if wish.types is not None:
+        return [wish.types]
+    found: list[tuple[str, str] | None] = [None]
+    for target in targets:
+        if not any(_same(target.types, types, trajectory) for types in found):
+            found.append(target.types)
+    return found
+
+
+def _same(one: tuple[str, str] | None, other: tuple[str, str] | None, trajectory: Trajectory) -> bool:
+    """Whether two pairs of types, in any order, are the same pairs of atoms."""
+    (only, *more) = trajectory.topology.type_names
+    every = None if more else (only, only)
+    return sorted(one or every or ()) == sorted(other or every or ())
 
 
 def _energies(wish: Wish) -> list[Picture]:
@@ -147,7 +170,7 @@ def _gradients(wish: Wish) -> list[Picture]:
     if not (wish.folder / GRADIENTS).exists():
         return []
     result = read_gradients(wish.folder / GRADIENTS)
-    return [draw_gradients(result)] if result.gradients else []
+    return [draw_gradients(result, wish.facts.named_units(result.gradients))] if result.gradients else []
 
 
 def _scan(wish: Wish) -> list[Picture]:

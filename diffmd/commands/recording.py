@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from diffmd.commands.experiment import explained
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.dynamics.frame import Frame
-from diffmd.dynamics.march import ListControl, NonFiniteError
+from diffmd.dynamics.march import DivergedError, ListControl, NonFiniteError
 from diffmd.dynamics.schedule import Segment
 from diffmd.io.files import link
 from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter
 from diffmd.objective import P, Ready
+from diffmd.observables.base import dimension_of
 from diffmd.simulation import Recorder, recording, whole_frame
 from diffmd.system import State
 
@@ -80,6 +82,7 @@ def record(
     problem, base, control = one.problem, ready.values[one.name], ready.controls[one.name]
     dynamics = problem.dynamics
     dt = float(problem.values(p, base)["dynamics.integrator.dt"])
+    time = functools.partial(dynamics.time, dt=dt)
 
     def keep(frame: Frame, state: State) -> dict[str, Array]:
         temperature = dynamics.temperature(frame.masses, frame.velocities)
@@ -92,13 +95,15 @@ def record(
         longest = segment_length(one, control, every)
         state = recorder.start(p, base, control)
         first = recorder.first(p, base, control, state)
-        shapes = {name: Column(np.shape(first[name])) for name in one.recorded}
+        recorded = experiment.loaded.config.output.observables
+        columns = {name: Column(np.shape(first[name]), dimension_of(recorded[name])) for name in one.recorded}
         writer = TrajectoryWriter.create(
             path,
             topology(one, problem.values(p, base)),
             dynamics.system.units,
             np.asarray(state.positions).dtype,
-            {**STANDARD, **shapes},
+            {**STANDARD, **columns},
+            spacing=every * dt,
         )
     else:
         # As the run began: a capacity that grew since then must not cut the rest of it otherwise.
@@ -110,20 +115,20 @@ def record(
         if first is not None:
             if not all(np.isfinite(np.asarray(first[name])).all() for name in ("forces", "potential_energy")):
                 raise explained(experiment, ready, p, NonFiniteError(one.name, Segment(0, 0, 0, ())))
-            writer.append(_frames({k: np.asarray(v)[None] for k, v in first.items()}, [offset], dt, state.box))
+            writer.append(_frames({k: np.asarray(v)[None] for k, v in first.items()}, [offset], time, state.box))
         plan = recording(problem.steps, every, longest, int(state.step) - offset)
         reporter.start(sum(s.steps for s in plan), "steps", "simulate" if len(experiment.systems) == 1 else one.name)
 
         def accepted(segment: Segment, after: State, rows: Any) -> None:
             if rows is not None and len(segment.frames):
                 steps = [offset + step for step in segment.frames]
-                writer.append(_frames({k: np.asarray(v) for k, v in rows.items()}, steps, dt, after.box))
+                writer.append(_frames({k: np.asarray(v) for k, v in rows.items()}, steps, time, after.box))
             reporter.advance(segment.steps)
             saved(segment, after)
 
         try:
             end = recorder.run(p, base, ready.key, control, state, plan, accepted, reporter.message)
-        except NonFiniteError as failure:
+        except DivergedError as failure:
             raise explained(experiment, ready, p, failure) from failure
         reporter.finish()
     return end
@@ -139,14 +144,17 @@ def topology(one: BuiltSystem, values: Mapping[str, Array]) -> Topology:
         np.asarray(system.charges(values)),
         one.bonds,
         one.problem.box_shape != "none",
+        one.names,
     )
 
 
-def _frames(rows: Mapping[str, np.ndarray], steps: list[int], dt: float, box: Box) -> Frames:
+def _frames(
+    rows: Mapping[str, np.ndarray], steps: list[int], time: Callable[[np.ndarray], np.ndarray], box: Box
+) -> Frames:
     own = {"positions", "velocities", "forces", "box"}
     return Frames(
         np.asarray(steps),
-        np.asarray(steps) * dt,
+        time(np.asarray(steps)),
         rows["positions"],
         rows["velocities"],
         rows["forces"],

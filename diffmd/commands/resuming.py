@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from diffmd.errors import ConfigError
+from diffmd.paths import child, join, split
 
 # What a run may be given more of, by command: the part that is done stays what it would have been.
 _MAY_GROW: Mapping[str, frozenset[str]] = {
@@ -46,19 +47,19 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, An
     """(path, old, new) of every value that differs; a mark stands for a value that is not there."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in dict.fromkeys((*before, *now)):
-            below = f"{path}.{key}" if path else str(key)
+            below = child(path, key)
             yield from differences(before.get(key, _ABSENT), now.get(key, _ABSENT), below)
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for index, (old, new) in enumerate(zip(before, now, strict=True)):
-            yield from differences(old, new, f"{path}.{index}")
+            yield from differences(old, new, child(path, index))
     elif before != now:
         yield path, before, now
 
 
 def _own_path(path: str) -> str:
     """A named system's own ``systems.water.dynamics.steps`` is ``dynamics.steps``."""
-    keys = path.split(".")
-    return ".".join(keys[2:]) if keys[0] == "systems" and len(keys) > 2 else path
+    keys = split(path)
+    return join(keys[2:]) if keys[0] == "systems" and len(keys) > 2 else path
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from diffmd.adjoints.zeros import parameter_slopes, slope_sentence
 from diffmd.commands.experiment import (
     adjoint_of,
     check_replicas,
@@ -20,8 +21,9 @@ from diffmd.commands.experiment import (
     replicas_in,
     starting_parameters,
 )
-from diffmd.commands.facts import Facts
+from diffmd.commands.facts import facts_of
 from diffmd.commands.quiet import QuietReporter
+from diffmd.commands.readable import value_text
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
@@ -36,49 +38,71 @@ from diffmd.io import checkpoint
 from diffmd.io.results import Scan, write_scan
 from diffmd.io.rundir import CHECKPOINT, EQUILIBRATED
 from diffmd.io.values import plain
-from diffmd.spec import parse_angle
-from diffmd.units import REDUCED
+from diffmd.paths import assigned, select, sliced, split
+from diffmd.quantities import QuantityError, read_number
+from diffmd.units import Units
 
-_GRID = re.compile(r"(?P<path>[^=]+)=(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
+_GRID = re.compile(r"(?P<start>[^:]+):(?P<stop>[^:]+):(?P<number>\d+)")
 _MOST = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
+class Over:
+    """``--over PATH=START:STOP:NUM`` as it was written."""
+
+    text: str
+    path: str
+    start: str
+    stop: str
+    number: int
+
+    @staticmethod
+    def parse(text: str) -> Over:
+        """Raises ConfigError unless `text` has that form."""
+        path, grid = assigned(text.strip()) or ("", "")
+        match = _GRID.fullmatch(grid)
+        if not match:
+            raise ConfigError(f"--over {text}: write PATH=START:STOP:NUM, such as potentials.lj.sigma=0.4:0.6:21")
+        try:
+            split(path)
+        except ConfigError as problem:
+            raise ConfigError(f"--over {text}: {problem.message}") from None
+        number = int(match["number"])
+        if not 1 <= number <= _MOST:
+            raise ConfigError(f"--over {text}: the number of points is {number}; take 1 to {_MOST}")
+        return Over(text, path, match["start"].strip(), match["stop"].strip(), number)
+
+    def grid(self, dimension: str, units: Units) -> Grid:
+        """The grid of a parameter of a dimension. Raises ConfigError for an end that is no such number."""
+        start, stop = (self._end(end, dimension, units) for end in (self.start, self.stop))
+        return Grid(self.path, np.linspace(start, stop, self.number))
+
+    def _end(self, text: str, dimension: str, units: Units) -> float:
+        try:
+            value = read_number(text, dimension, units)
+        except QuantityError as problem:
+            raise ConfigError(f"--over {self.text}: {problem}") from None
+        if not np.isfinite(value):
+            raise ConfigError(f"--over {self.text}: {text!r} is not finite")
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
 class Grid:
-    """The values of ``--over PATH=START:STOP:NUM``, ends included."""
+    """The values of a scan, ends included."""
 
     path: str
     values: Float[np.ndarray, "points"]
 
-    @staticmethod
-    def parse(text: str) -> Grid:
-        """Raises ConfigError unless `text` is such a grid."""
-        match = _GRID.fullmatch(text.strip())
-        if not match:
-            raise ConfigError(f"--over {text}: write PATH=START:STOP:NUM, such as potentials.lj.sigma=0.4:0.6:21")
-        number = int(match["number"])
-        if not 1 <= number <= _MOST:
-            raise ConfigError(f"--over {text}: the number of points is {number}; take 1 to {_MOST}")
-        start, stop = (_number(match[end], text) for end in ("start", "stop"))
-        return Grid(match["path"].strip(), np.linspace(start, stop, number))
-
-
-def _number(text: str, whole: str) -> float:
-    try:
-        value = float(parse_angle(text))
-    except ValueError:
-        raise ConfigError(f"--over {whole}: {text!r} is no number") from None
-    if not np.isfinite(value):
-        raise ConfigError(f"--over {whole}: {text!r} is not finite")
-    return value
-
 
 def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
     """Loss and gradient at each point of `over`; a point that fails is null, and the scan goes on."""
-    grid = Grid.parse(over)
+    wanted = Over.parse(over)
     with Session.open(request, reporter, "scan", {"over": over}) as session:
         if session.done is not None:
             return session.done
+        facts = facts_of(session.loaded_config)
+        grid = wanted.grid(facts.dimension(wanted.path), facts.units)
         _require(session.config, grid)
         _require_moving(session.config, grid)
         for warning in warnings(session.config):
@@ -86,6 +110,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         experiment = build(session.loaded_config, allow_python=request.allow_python, scanned=grid.path)
         start = starting_parameters(experiment, session.learned)
         path = _scanned(experiment, grid)
+        grid = dataclasses.replace(grid, path=path)
         _check_values(grid, session.loaded_config.data, np.ndim(start[path]), over)
         replicas = replicas_in(session.config.gradient)
         check_replicas(experiment, start, replicas)
@@ -94,7 +119,8 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         session.tell_devices(replicas)
         ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, replicas)
         shape = np.shape(start[path])
-        done = _restored(session, grid, shape)
+        unit = facts.unit(path)
+        done = _restored(session, grid, shape, unit)
         session.reporter.start(len(grid.values) - len(done.value), "points", "scan")
         try:
             for value in grid.values[len(done.value) :]:
@@ -105,13 +131,19 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
                 try:
                     result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
                     loss, slope = result.loss, result.gradients[path]
+                    odd = parameter_slopes(experiment.objective, p, experiment.values).get(path)
+                    if odd is not None and odd.infinite:
+                        # The rest of the derivative is no gradient.
+                        slope = np.full(shape, np.nan)
+                        session.reporter.warning(f"no gradient at {value:.6g}: {slope_sentence(path, odd)}")
                 except NumericalError as failure:
-                    session.reporter.warning(f"{path} = {value:.6g}: {failure}")
+                    session.reporter.warning(f"{path} = {value_text(value, unit)}: {failure}")
                 done = Scan(
                     grid.path,
                     np.append(done.value, value),
                     np.append(done.loss, loss),
                     np.concatenate([done.gradient, np.asarray(slope)[None]]),
+                    unit,
                 )
                 arrays = {"value": done.value, "loss": done.loss, "gradient": done.gradient}
                 checkpoint.save(session.folder / CHECKPOINT, arrays)
@@ -145,24 +177,29 @@ def _check_values(grid: Grid, data: Mapping[str, Any], dimensions: int, over: st
     refusal = limit_of(data, grid.path, dimensions).refusal(grid.values)
     if refusal:
         raise ConfigError(f"--over {over}: {grid.path} {refusal}")
-    furthest = float(grid.values[np.argmax(np.abs(grid.values))])
-    if Facts(data, REDUCED).dimension(grid.path) == "angle" and abs(furthest) > 2 * np.pi:
-        raise ConfigError(f"--over {over}: angles are radians; did you mean {furthest:g}deg?")
 
 
 def _scanned(experiment: Experiment, grid: Grid) -> str:
-    found = [leaf.path for leaf in experiment.objective.parameters.leaves if leaf.path == grid.path]
-    if not found:
+    """The path of the parameter that is scanned, as reports have it."""
+    stem, brackets = sliced(grid.path)
+    leaves = [leaf.path for leaf in experiment.objective.parameters.leaves]
+    found = [path for path in leaves if path == f"{stem}[{brackets}]"]
+    if brackets is None:
+        found = [
+            path for path in select(stem, leaves) if len(split(path)) == len(split(stem)) and sliced(path)[1] is None
+        ]
+    if len(found) != 1:
         raise ConfigError(f"--over {grid.path} names no single value; scan one of its leaves")
     return found[0]
 
 
-def _restored(session: Session, grid: Grid, shape: tuple[int, ...]) -> Scan:
+def _restored(session: Session, grid: Grid, shape: tuple[int, ...], unit: str | None) -> Scan:
     path = session.folder / CHECKPOINT
     if session.resumed and checkpoint.exists(path):
         arrays = checkpoint.load(path).arrays
-        return Scan(grid.path, *(np.asarray(arrays[name]) for name in ("value", "loss", "gradient")))
-    return Scan(grid.path, np.zeros(0), np.zeros(0), np.zeros((0, *shape)))
+        value, loss, slope = (np.asarray(arrays[name]) for name in ("value", "loss", "gradient"))
+        return Scan(grid.path, value, loss, slope, unit)
+    return Scan(grid.path, np.zeros(0), np.zeros(0), np.zeros((0, *shape)), unit)
 
 
 def _answer(done: Scan) -> dict[str, Any]:
@@ -170,4 +207,4 @@ def _answer(done: Scan) -> dict[str, Any]:
         {"value": float(v), "loss": plain(float(loss)), "gradient": plain(g)}
         for v, loss, g in zip(done.value, done.loss, done.gradient, strict=True)
     ]
-    return {"path": done.path, "points": points}
+    return {"path": done.path, **({} if done.unit is None else {"unit": done.unit}), "points": points}

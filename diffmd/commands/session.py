@@ -22,13 +22,14 @@ from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.resuming import check_config, check_options
 from diffmd.config.files import input_files
 from diffmd.config.fingerprint import fingerprinted
-from diffmd.config.loading import LoadedConfig, load
+from diffmd.config.loading import LoadedConfig, load, located
 from diffmd.config.schema import Config
+from diffmd.config.start_files import start_notes
 from diffmd.config.writing import with_files, write_text
 from diffmd.config.yaml_reader import read_file
 from diffmd.errors import ConfigError, Interrupted, OutputError
 from diffmd.io.discard import discard
-from diffmd.io.rundir import CONFIG, INPUTS, RunDirectory, Status
+from diffmd.io.rundir import CONFIG, INPUTS, RunDirectory, Status, is_spent
 from diffmd.io.values import plain
 
 OUTPUTS = Path("outputs")
@@ -158,7 +159,7 @@ class Session:
         precision = "double" if loaded is None else loaded.config.precision
         folder = output_folder(request, command, loaded)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_located(loaded))
+            stack.enter_context(located(loaded))
             stack.enter_context(told(folder))
             device = choose_device(request.device)
             stack.enter_context(jax.default_device(device))
@@ -186,7 +187,13 @@ class Session:
             if session.done is not None:
                 yield session
                 return
+            for note in [] if loaded is None else start_notes(loaded.config, loaded.folder):
+                session.reporter.warning(note)
             with _recorded_end(session):
+                if run.replaces:
+                    session.reporter.message(
+                        f"takes the place of the run in {folder}, which ended before its first checkpoint"
+                    )
                 goes_on = "goes on" if resumed else "begins"
                 run.log(f"{goes_on}: {shlex.join(request.argv) or command}")
                 yield session
@@ -201,17 +208,6 @@ def output_folder(request: Request, command: str, loaded: LoadedConfig | None) -
     return Path(str(request.output).replace("{name}", name).replace("{seed}", str(seed))).expanduser()
 
 
-@contextlib.contextmanager
-def _located(loaded: LoadedConfig | None) -> Iterator[None]:
-    """Gives errors that know a path in the config their file and line."""
-    try:
-        yield
-    except ConfigError as problem:
-        if loaded is None or problem.path is None:
-            raise
-        raise loaded.source.located([problem]) from problem
-
-
 def _check_sources(request: Request, loaded: LoadedConfig | None, folder: Path) -> None:
     """Refuses to start from what the run itself would replace."""
     own = folder.resolve()
@@ -219,12 +215,13 @@ def _check_sources(request: Request, loaded: LoadedConfig | None, folder: Path) 
         raise ConfigError(
             f"--parameters {request.parameters} is the directory this run writes into; name another --output"
         )
-    if not request.overwrite or loaded is None:
+    if loaded is None or not (request.overwrite or is_spent(folder)):
         return
+    way = "--overwrite" if request.overwrite else "this run"
     for path, file in input_files(loaded.data, loaded.folder):
         place = file.resolve()
         if place.is_relative_to(own) and not place.is_relative_to(own / INPUTS):
-            raise ConfigError(f"{file} lies in the directory that --overwrite would clear; name another --output", path)
+            raise ConfigError(f"{file} lies in the directory that {way} would clear; name another --output", path)
 
 
 def _options(request: Request, options: Mapping[str, str] | None) -> dict[str, str]:
@@ -261,7 +258,7 @@ def _answer_of(run: RunDirectory) -> CommandResult | None:
 def _recorded_end(session: Session) -> Iterator[None]:
     """Writes into run.json and run.log how the block ended."""
     try:
-        with _located(session.loaded), told(session.folder):
+        with located(session.loaded), told(session.folder):
             yield
     except BaseException as problem:
         if session.run.begun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import noise
-from diffmd.adjoints.zeros import zero_warnings
+from diffmd.adjoints.zeros import parameter_slopes, zero_warnings
 from diffmd.commands.experiment import (
     adjoint_of,
     check_replicas,
@@ -21,11 +22,14 @@ from diffmd.commands.experiment import (
     samples_in,
     starting_parameters,
 )
+from diffmd.commands.facts import facts_of
 from diffmd.commands.quiet import QuietReporter
+from diffmd.commands.readable import value_text
 from diffmd.commands.recording import link_first, record, trajectory_name
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
+from diffmd.commands.updates import Watched
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.learned import with_learned
@@ -96,10 +100,12 @@ class _Training:
         self.replicas = replicas_in(session.config.gradient)
         check_replicas(experiment, start, self.replicas)
         data = session.loaded_config.data
+        self.units = facts_of(session.loaded_config).named_units(start)
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
         session.begin()
         session.tell_devices(self.replicas)
         self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
+        self.watched = _watched(experiment, spec, start, self.units)
         self.warned: set[str] = set()
         self.noisy = False
         self.losses: list[float] = []
@@ -143,7 +149,8 @@ class _Training:
             self.ready = made_ready(self.experiment, progress.p, quiet, None, self.replicas)
         progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
         self._reached = progress
-        self._warn(row.result)
+        self._warn(row.result, row.p)
+        self._warn_of_update(row.p, progress.p)
         self.losses.append(row.result.loss)
         log.append(_logged(row))
         self._save(progress)
@@ -161,7 +168,7 @@ class _Training:
     def learned_files(self, progress: Progress) -> None:
         """best.yaml, final.yaml, their weights, and the numbers as arrays."""
         folder = self.session.folder
-        write_learned(folder / LEARNED, _arrays(progress.best_p), _arrays(progress.p))
+        write_learned(folder / LEARNED, _arrays(progress.best_p), _arrays(progress.p), self.units)
         data = read_file(folder / CONFIG).data
         written: list[str] = []
         for name, p, file in ((BEST, progress.best_p, WEIGHTS), (FINAL, progress.p, f"final_{WEIGHTS}")):
@@ -182,14 +189,18 @@ class _Training:
             "epochs": progress.epoch,
             "parameters": _referred(progress.p, "final"),
             "best_parameters": _referred(progress.best_p, "best"),
+            **({"units": self.units} if self.units else {}),
             "output": str(folder),
         }
-        lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}"]
+        ended = "" if last is None else f", last {last:.6g} in epoch {progress.epoch}"
+        lines = [f"{progress.epoch} epochs; best loss {progress.best:.6g} in epoch {progress.best_epoch}{ended}"]
         if not progress.best_epoch:
             lines = ["0 epochs: nothing was learned"]
         for path, value in progress.best_p.items():
             if np.size(value) == 1:
-                lines.append(f"{path}: {_one(self.start[path])} -> {_one(value)}")
+                unit = self.units.get(path)
+                start, last_value = _one(self.start[path], unit), _one(progress.p[path], unit)
+                lines.append(f"{path}: {start} -> {_one(value, unit)} (last {last_value})")
         return CommandResult(answer, [*lines, f"in {folder}"], typed("plot", folder))
 
     def _last_loss(self) -> float | None:
@@ -205,7 +216,10 @@ class _Training:
         return self.spec.patience is not None and progress.waited >= self.spec.patience
 
     def _differentiate(self, p: P) -> Gradient:
-        return differentiated(self.adjoint, self.experiment, self.ready, p, QuietReporter(self.session.reporter))
+        try:
+            return differentiated(self.adjoint, self.experiment, self.ready, p, QuietReporter(self.session.reporter))
+        except NumericalError as problem:
+            raise NumericalError(f"epoch {self._reached.epoch + 1}: {problem}") from problem
 
     def _begin(self) -> tuple[Progress, TrainingLog]:
         folder = self.session.folder
@@ -224,7 +238,8 @@ class _Training:
             return progress, TrainingLog.resume(folder, progress.epoch)
         terms = sum(len(problem.terms) for problem in self.experiment.objective.problems)
         shapes = {path: np.asarray(value) for path, value in self.start.items()}
-        log = TrainingLog.create(folder, terms, shapes, errors=samples_in(self.session.config.gradient))
+        errors = samples_in(self.session.config.gradient)
+        log = TrainingLog.create(folder, terms, shapes, errors=errors, units=self.units)
         return Progress.start(self.optimizer, self.start), log
 
     def _save(self, progress: Progress) -> None:
@@ -243,8 +258,9 @@ class _Training:
                     f"--parameters {self.session.folder}@best starts from the best so far"
                 )
 
-    def _warn(self, result: Gradient) -> None:
-        for path, warning in zero_warnings(result).items():
+    def _warn(self, result: Gradient, p: P) -> None:
+        slopes = parameter_slopes(self.experiment.objective, p, self.experiment.values)
+        for path, warning in zero_warnings(result, slopes).items():
             # Once all of it and once some of it: how many entries they are may change with every epoch.
             known = f"{path} {'whole' if not np.any(result.gradients[path]) else 'part'}"
             if known not in self.warned:
@@ -254,6 +270,15 @@ class _Training:
         if sentence is not None and not self.noisy:
             self.session.reporter.warning(f"epoch {self._reached.epoch}: {sentence}")
         self.noisy = sentence is not None
+
+    def _warn_of_update(self, before: P, after: P) -> None:
+        """Warns, once of each parameter and kind, of a step that left all reason."""
+        for one in self.watched:
+            found = one.too_far(np.asarray(before[one.path]), np.asarray(after[one.path]))
+            for kind, sentence in (("far", found), ("angle", one.no_angle(np.asarray(after[one.path])))):
+                if sentence is not None and f"{one.path} {kind}" not in self.warned:
+                    self.warned.add(f"{one.path} {kind}")
+                    self.session.reporter.warning(f"epoch {self._reached.epoch}: {sentence}")
 
     def _trajectories(self, stem: str, p: P, *, keep: bool) -> None:
         """Writes a trajectory of each system under another name until it is whole."""
@@ -270,6 +295,20 @@ class _Training:
                 stop = lambda *_: self.session.check_stop()  # noqa: E731
                 record(self.experiment, one, ready, p, part, every, QuietReporter(self.session.reporter), stop)
             link_first(self.experiment, self.session.folder, stem)
+
+
+def _watched(experiment: Experiment, spec: TrainSpec, start: P, units: Mapping[str, str]) -> list[Watched]:
+    common = vars(spec.optimizer).get("learning_rate")
+    return [
+        Watched(
+            leaf.path,
+            np.asarray(start[leaf.path]),
+            units.get(leaf.path),
+            common if leaf.request.learning_rate is None else leaf.request.learning_rate,
+            "train.optimizer.learning_rate" if leaf.request.learning_rate is None else "learning_rate",
+        )
+        for leaf in experiment.objective.parameters.leaves
+    ]
 
 
 def _logged(row: EpochRecord) -> Epoch:
@@ -300,5 +339,5 @@ def _referred(p: P, group: str) -> dict[str, Any]:
     return {path: refer(value, LEARNED, dataset_name(group, path)) for path, value in p.items()}
 
 
-def _one(value: Any) -> str:
-    return f"{float(np.ravel(value)[0]):.6g}"
+def _one(value: Any, unit: str | None) -> str:
+    return value_text(float(np.ravel(value)[0]), unit)

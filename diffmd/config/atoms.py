@@ -7,17 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from diffmd.box import BoxShape
 from diffmd.config.checks.geometry import check_box
 from diffmd.config.effective import EffectiveSystem
+from diffmd.config.groups import Groups, difference, groups_of
 from diffmd.config.inputs import structure as structure_of
 from diffmd.config.positions import FilePositions, LatticePositions, draw_positions, lattice_box
-from diffmd.config.velocities import draw_velocities
+from diffmd.config.sections.system import StartSpec
+from diffmd.config.velocities import FileVelocities, VelocitiesSpec, draw_velocities
+from diffmd.connectivity import Bonds, made_whole
 from diffmd.errors import ConfigError, OutputError
 from diffmd.io.rundir import TRAJECTORY
 from diffmd.io.structures import Structure, read_structure
+from diffmd.io.trajectory import read_trajectory
 from diffmd.units import Units
 
 SeedOf = Callable[[str], int]
@@ -29,32 +33,45 @@ class StartingAtoms:
     """Atoms as they start.
 
     Attributes:
-        group, types, type_names: as in `System`.
-        masses, charges: of each group: a number, or one for each of its atoms.
+        groups: which of them share a type, a mass and a charge.
+        names: of each atom, where a structure file has such; None: those of their types.
         positions, velocities: of each atom.
         box_vectors, box_shape: the box; the identity where there is none.
-        step: number of the first step.
+        file_box: that of the structure that positions come from, by which it may have wrapped them; None without.
+        before: the frame of an earlier run that this one goes on from; None where it does not.
     """
 
-    group: Int[np.ndarray, "atoms"]
-    types: Int[np.ndarray, "atoms"]
-    type_names: tuple[str, ...]
-    masses: tuple[np.ndarray, ...]
-    charges: tuple[np.ndarray, ...]
+    groups: Groups
+    names: tuple[str, ...] | None
     positions: Float[np.ndarray, "atoms 3"]
     velocities: Float[np.ndarray, "atoms 3"]
     box_vectors: Float[np.ndarray, "3 3"]
     box_shape: BoxShape
-    step: int
+    file_box: Float[np.ndarray, "3 3"] | None
+    before: Before | None
+
+    def whole(self, bonds: Bonds) -> StartingAtoms:
+        """The same with every molecule whole along its bonds, where the box (or that of the file) tore it apart."""
+        positions = self.positions
+        for vectors in (self.file_box, None if self.box_shape == "none" else self.box_vectors):
+            positions = made_whole(positions, bonds, vectors).positions
+        return dataclasses.replace(self, positions=positions)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Groups:
-    group: np.ndarray
-    types: np.ndarray
-    type_names: tuple[str, ...]
-    masses: tuple[np.ndarray, ...]
-    charges: tuple[np.ndarray, ...]
+class Before:
+    """A frame of an earlier run.
+
+    Attributes:
+        step, time: of the frame.
+        temperature, degrees_of_freedom: of its velocities, as the earlier run counted; None where they are not taken
+            over, or at rest.
+    """
+
+    step: int
+    time: float
+    temperature: float | None
+    degrees_of_freedom: int | None
 
 
 def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: Path, momentum: bool) -> StartingAtoms:
@@ -72,7 +89,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
     structure = run
     if isinstance(spec.positions, FilePositions):
         structure = structure_of(folder, spec.positions.path, spec.positions.frame, units, f"{path}.positions")
-    groups = _listed(one) if spec.atoms else _read(structure, path)
+    groups = groups_of(one, structure, units)
     count = len(groups.group)
     h, shape = _box(one, structure, count)
     if spec.positions is not None:
@@ -91,11 +108,11 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
         positions = run.positions
     if len(positions) != count:
         raise ConfigError(f"there are {len(positions)} positions for {count} atoms", f"{path}.positions")
-    masses = _spread(groups.masses, groups.group)
     if spec.velocities is not None:
+        _check_types(spec.velocities, groups, units, folder, f"{path}.velocities")
         velocities = draw_velocities(
             spec.velocities,
-            masses=masses,
+            masses=groups.mass_of_atoms,
             boltzmann=units.boltzmann,
             seed=seed_of(f"{path}.velocities"),
             folder=folder,
@@ -110,65 +127,66 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
     if len(velocities) != count:
         raise ConfigError(f"there are {len(velocities)} velocities for {count} atoms", f"{path}.velocities")
     return StartingAtoms(
-        groups.group,
-        groups.types,
-        groups.type_names,
-        groups.masses,
-        groups.charges,
+        groups,
+        _names(one, structure, folder),
         np.asarray(positions, float),
         np.asarray(velocities, float),
         h,
         shape,
-        0 if run is None else run.step,
+        structure.box if structure is not None and isinstance(spec.positions, FilePositions | None) else None,
+        _before(one, folder, units),
     )
+
+
+def _check_types(spec: VelocitiesSpec, groups: Groups, units: Units, folder: Path, path: str) -> None:
+    """Raises ConfigError where velocities come from a file whose atoms are of other types."""
+    if not isinstance(spec, FileVelocities) or spec.types == "ignore":
+        return
+    found = structure_of(folder, spec.path, spec.frame, units, path)
+    differs = difference(found, found.types(), True, groups.type_of_atoms, spec.path)
+    if differs is not None:
+        raise ConfigError(
+            f"{differs[1]}. Give a file with the same atoms in the same order; or, if its types mean nothing, write "
+            "`types: ignore`",
+            path,
+        )
 
 
 def _of_run(one: EffectiveSystem, folder: Path, units: Units) -> Structure | None:
     if one.system.start is None:
         return None
-    run = folder / Path(one.system.start.run).expanduser()
-    own = run / f"trajectory_{one.name}.h5md"
     try:
-        return read_structure(own if own.exists() else run / TRAJECTORY, one.system.start.frame, units)
+        return read_structure(_trajectory(one, folder, one.system.start), one.system.start.frame, units)
     except (ConfigError, OutputError) as problem:
         raise ConfigError(str(problem), f"{one.system_path}.start.run") from problem
 
 
-def _listed(one: EffectiveSystem) -> _Groups:
-    atoms = one.system.atoms
-    names = tuple(dict.fromkeys(group.type for group in atoms))
-    counts = [group.count for group in atoms]
-    return _Groups(
-        np.repeat(np.arange(len(atoms)), counts),
-        np.repeat([names.index(group.type) for group in atoms], counts),
-        names,
-        tuple(np.asarray(group.mass) for group in atoms),
-        tuple(np.asarray(group.charge) for group in atoms),
-    )
+def _trajectory(one: EffectiveSystem, folder: Path, start: StartSpec) -> Path:
+    run = folder / Path(start.run).expanduser()
+    own = run / f"trajectory_{one.name}.h5md"
+    return own if own.exists() else run / TRAJECTORY
 
 
-def _read(structure: Structure | None, path: str) -> _Groups:
-    """Groups of a structure: one a type, with a mass and charge for each atom where they differ."""
-    if structure is None:
-        raise ConfigError("lists no atoms; write groups such as {type: A, count: 50, mass: 10.0}", f"{path}.atoms")
-    names = tuple(dict.fromkeys(structure.types))
-    types = np.asarray([names.index(name) for name in structure.types])
-    charges = np.zeros(len(types)) if structure.charges is None else structure.charges
-    if structure.masses is None:
-        raise ConfigError("the file brings no masses; list the atoms with theirs under `atoms`", f"{path}.atoms")
-    return _Groups(types, types, names, _by_group(structure.masses, types), _by_group(charges, types))
+def _before(one: EffectiveSystem, folder: Path, units: Units) -> Before | None:
+    """What the frame says beside its atoms; `_of_run` has read it before."""
+    if one.system.start is None:
+        return None
+    run, frame = read_trajectory(_trajectory(one, folder, one.system.start)), one.system.start.frame
+    step, time = int(run.step[frame]), float(run.time[frame])
+    kinetic, temperature = (float(run.observables[name][frame]) for name in ("kinetic_energy", "temperature"))
+    if one.system.velocities is not None or not temperature > 0:
+        return Before(step, time, None, None)
+    return Before(step, time, temperature, round(2 * kinetic / (units.boltzmann * temperature)))
 
 
-def _by_group(values: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
-    split = [np.asarray(values[group == k]) for k in range(int(group.max()) + 1)]
-    return tuple(np.asarray(part[0]) if np.all(part == part[0]) else part for part in split)
-
-
-def _spread(by_group: tuple[np.ndarray, ...], group: np.ndarray) -> Float[np.ndarray, "atoms"]:
-    out = np.empty(len(group))
-    for k, value in enumerate(by_group):
-        out[group == k] = value
-    return out
+def _names(one: EffectiveSystem, structure: Structure | None, folder: Path) -> tuple[str, ...] | None:
+    """The atoms' names in the file that positions come from, or in the run that is gone on from."""
+    positions = one.system.positions
+    if isinstance(positions, FilePositions):
+        return None if structure is None or positions.types == "ignore" else structure.names
+    if one.system.start is None or one.system.atoms:
+        return None
+    return read_trajectory(_trajectory(one, folder, one.system.start)).topology.names
 
 
 def _box(one: EffectiveSystem, structure: Structure | None, count: int) -> tuple[np.ndarray, BoxShape]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmd.box import Box
-from diffmd.config.atoms import StartingAtoms, starting_atoms
-from diffmd.config.bounds import bounds
+from diffmd.config.atoms import Before, StartingAtoms, starting_atoms
 from diffmd.config.checks.geometry import check_reach
+from diffmd.config.checks.parameters import rule_problems, slope_problems
+from diffmd.config.checks.targets import compare_shapes
 from diffmd.config.curves import read_curve
 from diffmd.config.effective import EffectiveSystem, effective_systems
 from diffmd.config.exclusions import bonded_pairs, excluded_pairs
 from diffmd.config.loading import LoadedConfig
+from diffmd.config.schema import Config
 from diffmd.config.sections.loss import LossTermSpec
 from diffmd.config.terms import loss_term, reader_of
 from diffmd.config.user_code import load_function
@@ -28,17 +31,20 @@ from diffmd.dynamics.march import ListControl, first_block
 from diffmd.errors import ConfigError
 from diffmd.forcefield import ForceField
 from diffmd.io.results import read_weights
-from diffmd.losses import LossTerm
+from diffmd.losses import LossTerm, frame_steps
 from diffmd.neighbors import plan as plan_neighbors
 from diffmd.objective import Objective, Problem
 from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
 from diffmd.parameters import Parameters, Request
+from diffmd.paths import last
 from diffmd.potentials.base import BuildContext, Potential
 from diffmd.simulation import Recorder
 from diffmd.system import System, Values
 from diffmd.units import SYSTEMS
 
 EQUILIBRATION = "dynamics.equilibration"
+Functions = Callable[[str, Path, str, bool], Callable[..., Any]]
+"""(reference, folder, path in the config, whether importing is allowed) -> the user's function."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,8 +56,10 @@ class BuiltSystem:
         values: its held values.
         equilibration: what runs the steps before the run, and how many; None where there are none.
         bonds: pairs to draw and to write.
+        names: of the atoms, where a structure file has such; None: those of their types.
         recorded: observables that `output` names.
         drawn: number of a replica -> its held values: what the config draws is drawn anew. Number 0 is `values`.
+        notes: what whoever runs it should know of how it starts.
     """
 
     name: str
@@ -60,8 +68,10 @@ class BuiltSystem:
     values: Values
     equilibration: tuple[Recorder, int] | None
     bonds: np.ndarray
+    names: tuple[str, ...] | None
     recorded: Mapping[str, Observable]
     drawn: Callable[[int], Values]
+    notes: tuple[str, ...] = ()
 
     def control(self, values: Values, dt_path: str = "dynamics.integrator.dt") -> ListControl:
         """How lists are built for a run that starts from `values` (of one or of replicas) with the time step at
@@ -95,7 +105,12 @@ class Experiment:
 
 
 def build(
-    loaded: LoadedConfig, *, allow_python: bool = True, scanned: str | None = None, loss: bool = True
+    loaded: LoadedConfig,
+    *,
+    allow_python: bool = True,
+    scanned: str | None = None,
+    loss: bool = True,
+    functions: Functions = load_function,
 ) -> Experiment:
     """Builds the experiment of a config.
 
@@ -103,13 +118,14 @@ def build(
         allow_python: whether functions in the user's files may be imported.
         scanned: a path that joins `parameters`.
         loss: whether its loss is going to be measured; without, the objective has no terms.
+        functions: how the user's functions are found; a check puts `uncalled_function` in their place.
 
     Raises:
         ConfigError: for whatever only the atoms, files and functions themselves can tell.
     """
     config = loaded.config
     effective = effective_systems(config)
-    parts = [_System(loaded, one, allow_python) for one in effective]
+    parts = [_System(loaded, one, allow_python, functions) for one in effective]
     # What equilibration uses is not differentiated, so it is nothing to learn.
     names = {
         p.effective.name: {key: p.effective.config_path(key) for key in p.values if not key.startswith(EQUILIBRATION)}
@@ -119,7 +135,8 @@ def build(
         Request(
             entry.path,
             tuple(entry.tie),
-            *bounds(entry, f"parameters.{number}", effective),
+            entry.lower,
+            entry.upper,
             None if entry.transform == "none" else entry.transform,
             entry.learning_rate,
         )
@@ -131,6 +148,7 @@ def build(
         parameters.check(shapes)
     except ConfigError as problem:
         raise ConfigError(problem.message, "parameters") from problem
+    _check_starts(config, parameters, requests, parts)
     if scanned is not None:
         try:
             Parameters(()).joined(scanned, names).check(shapes)
@@ -142,25 +160,69 @@ def build(
     return Experiment(loaded, systems, objective, jax.random.key(config.seed))
 
 
+def _check_starts(
+    config: Config, parameters: Parameters, requests: Sequence[Request], parts: Sequence[_System]
+) -> None:
+    """Raises ConfigError where a starting value that no check knew, since the atoms come from a file, breaks its
+    rules."""
+    by_name = {part.effective.name: part for part in parts}
+    for leaf in parameters.leaves:
+        number = next(k for k, request in enumerate(requests) if request is leaf.request)
+        for place in leaf.places:
+            start = np.asarray(by_name[place.system].values[place.key])
+            chosen = np.asarray(start if place.index is None else start[place.index])
+            part, where = by_name[place.system], f"parameters.{number}"
+            found = [
+                *rule_problems(config.parameters[number], chosen, where),
+                *slope_problems(part.effective, part.potentials, place.key, part.values, where),
+            ]
+            if found:
+                raise found[0]
+
+
 def seed_of(seed: int, path: str) -> int:
     """A seed for the random numbers of one path: different paths draw different numbers."""
     return int(np.random.SeedSequence([seed, zlib.crc32(path.encode())]).generate_state(1, np.uint64)[0])
 
 
+def _clock(before: Before, dt: float) -> tuple[int, float]:
+    """See `Dynamics`: times are steps times dt where they have been so far, to the last bit."""
+    return (0, 0.0) if math.isclose(before.time, before.step * dt) else (before.step, before.time)
+
+
+def _recounted(before: Before, dynamics: Dynamics, path: str) -> Iterator[str]:
+    """That the temperature of the same velocities is another one than in the run before."""
+    then, now = before.degrees_of_freedom, dynamics.degrees_of_freedom
+    if before.temperature is None or then is None or then == now:
+        return
+    unit = dynamics.system.units.symbol("temperature")
+    both = (before.temperature, before.temperature * then / now)
+    there, here = (f"{t:.5g}" + (f" {unit}" if unit else "") for t in both)
+    why = "keeps or removes" if now < then else "does not keep"
+    yield (
+        f"{path}: the earlier run counted {then} degrees of freedom, this one {now}, since it {why} the total "
+        f"momentum; the same velocities have a temperature of {here} here, {there} there"
+    )
+
+
 class _System:
     """Builds one system, in the order in which its parts need each other."""
 
-    def __init__(self, loaded: LoadedConfig, effective: EffectiveSystem, allow_python: bool) -> None:
+    def __init__(
+        self, loaded: LoadedConfig, effective: EffectiveSystem, allow_python: bool, functions: Functions
+    ) -> None:
         self.loaded, self.effective = loaded, effective
-        self._allow_python = allow_python
+        self._allow_python, self._functions = allow_python, functions
         units = SYSTEMS[loaded.config.units]
         self.atoms = self._atoms(0)
         none = np.zeros((0, 2), int)
-        bare = System(self.atoms.group, self.atoms.types, self.atoms.type_names, none, units)
+        bare = self.atoms.groups.system(none, units)
         made = {path: self._potential(path, spec, bare) for path, spec in effective.potentials.items()}
         if self.atoms.box_shape != "none":
             check_reach(effective, self.atoms.box_vectors, made)
-        self.potentials = {path.rpartition(".")[2]: potential for path, potential in made.items()}
+        self.potentials = {last(path): potential for path, potential in made.items()}
+        self.bonds = bonded_pairs(self.potentials.values())
+        self.atoms = self.atoms.whole(self.bonds)
         excluded = excluded_pairs(self.potentials.values(), bare.size, effective.system.exclusions)
         self.system = dataclasses.replace(bare, excluded=excluded)
         self.values = self._values()
@@ -178,7 +240,7 @@ class _System:
     def _drawn(self, replica: int) -> Values:
         if not replica:
             return self.values
-        atoms = self._atoms(replica)
+        atoms = self._atoms(replica).whole(self.bonds)
         moved = {"system.positions": atoms.positions, "system.velocities": atoms.velocities}
         return {**self.values, **{path: jnp.asarray(value, dtype=float) for path, value in moved.items()}}
 
@@ -189,7 +251,9 @@ class _System:
         integrator, thermostat = _built(spec.integrator), _built(spec.thermostat)
         # Systems of the same size side by side draw different noise; even numbers leave room for equilibration's.
         stream = 0 if self.effective.name == "default" else 2 * (zlib.crc32(self.effective.name.encode()) >> 2)
-        dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion, stream=stream)
+        before = self.atoms.before
+        clock = (0, 0.0) if before is None else _clock(before, float(integrator.parameters["dt"]))
+        dynamics = Dynamics(field, integrator, thermostat, spec.remove_com_motion, stream=stream, clock=clock)
         box = Box(jnp.asarray(self.atoms.box_vectors), self.atoms.box_shape)
         terms: list[LossTerm] = []
         for number, term in enumerate(self.effective.loss if loss else ()):
@@ -209,7 +273,7 @@ class _System:
             spec.steps,
             parameters,
             self.atoms.box_shape,
-            self.atoms.step,
+            0 if before is None else before.step,
         )
         return BuiltSystem(
             self.effective.name,
@@ -217,14 +281,16 @@ class _System:
             problem,
             self.values,
             self._equilibration(problem),
-            bonded_pairs(self.potentials.values()),
+            self.bonds,
+            self.atoms.names,
             recorded,
             self._drawn,
+            () if before is None else tuple(_recounted(before, dynamics, f"{self.effective.system_path}.start")),
         )
 
     def _potential(self, path: str, spec: Any, system: System) -> Potential:
         context = BuildContext(
-            name=path.rpartition(".")[2],
+            name=last(path),
             type_names=system.type_names,
             types=system.types,
             seed=seed_of(self.loaded.config.seed, path),
@@ -240,7 +306,7 @@ class _System:
         return self.loaded.folder / Path(path).expanduser()
 
     def _function(self, reference: str, path: str) -> Callable[..., Any]:
-        return load_function(reference, self.loaded.folder, path, self._allow_python)
+        return self._functions(reference, self.loaded.folder, path, self._allow_python)
 
     def _values(self) -> dict[str, jax.Array]:
         """Every differentiable number, in the precision in force."""
@@ -251,9 +317,9 @@ class _System:
         if self.atoms.box_shape != "none":
             h = self.atoms.box_vectors
             numbers["system.box"] = np.diag(h) if self.atoms.box_shape == "orthorhombic" else h
-        for k, (mass, charge) in enumerate(zip(self.atoms.masses, self.atoms.charges, strict=True)):
-            numbers[f"system.atoms.{k}.mass"] = mass
-            numbers[f"system.atoms.{k}.charge"] = charge
+        groups = self.atoms.groups
+        numbers |= zip(groups.mass_paths, groups.masses, strict=True)
+        numbers |= zip(groups.charge_paths, groups.charges, strict=True)
         for name, potential in self.potentials.items():
             numbers |= {f"potentials.{name}.{key}": value for key, value in potential.parameters.items()}
         spec = self.effective.dynamics
@@ -282,9 +348,10 @@ class _System:
             box,
             path,
             self.atoms.positions,
-            reader_of(self.loaded.folder, system.units, system.size),
+            reader_of(self.loaded.folder, system, box, self.bonds),
             self._function,
             tuple(self.potentials),
+            self.bonds,
         )
 
     def _term(
@@ -293,7 +360,7 @@ class _System:
         name = f"{self.effective.loss_path}.{number}"
         context = self._context(box, f"{name}.observable")
         dynamics = self.effective.dynamics
-        return loss_term(
+        made = loss_term(
             spec,
             _built(spec.observable, context) if shared is None else shared,
             name=name,
@@ -303,6 +370,11 @@ class _System:
             steps=dynamics.steps,
             dt=float(_built(dynamics.integrator).parameters["dt"]),
         )
+        if isinstance(spec.target, list) and not self.effective.system.atoms:
+            # No check could tell, since the atoms come from a file.
+            frames = len(frame_steps(made, dynamics.steps))
+            compare_shapes(made, frames, self.system.size, box, tuple(self.potentials))
+        return made
 
 
 def _built(spec: Any, *context: Any) -> Any:

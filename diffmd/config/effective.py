@@ -10,6 +10,7 @@ from diffmd.config.sections.dynamics import DynamicsSpec
 from diffmd.config.sections.loss import LossTermSpec
 from diffmd.config.sections.system import SystemSpec
 from diffmd.errors import ConfigError
+from diffmd.paths import join, last, split
 from diffmd.spec import Spec
 
 
@@ -40,13 +41,12 @@ class EffectiveSystem:
     def config_path(self, key: str) -> str:
         """Where a value of this system (``system.positions``, ``potentials.lj.sigma``, ``dynamics.integrator.dt``)
         stands in the config: with ``systems.<name>.`` in front where it is the system's own."""
-        section, _, rest = key.partition(".")
+        section, *rest = split(key)
         if section == "potentials":
-            name, _, below = rest.partition(".")
-            owned = next(p for p in self.potentials if p.rpartition(".")[2] == name)
-            return f"{owned}.{below}" if below else owned
+            owned = next(path for path in self.potentials if last(path) == rest[0])
+            return join([*split(owned), *rest[1:]])
         base = {"system": self.system_path, "dynamics": self.dynamics_path, "loss": self.loss_path}[section]
-        return f"{base}.{rest}" if rest else base
+        return join([*split(base), *rest])
 
 
 def effective_systems(config: Config) -> tuple[EffectiveSystem, ...]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from diffmd.paths import join
+
 _PYTHON_FILE = re.compile(r"(?P<file>.+\.py):\w+")
 
 
@@ -16,7 +18,7 @@ def file_values(data: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, s
         for key, value in data.items():
             here = (*above, str(key))
             if isinstance(value, str) and _names_file(data, str(key), value, above):
-                yield ".".join(here), value
+                yield join(here), value
             else:
                 yield from file_values(value, here)
     elif isinstance(data, list):

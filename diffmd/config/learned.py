@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from diffmd.config.build import Experiment
+from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.config.paths import put
 from diffmd.objective import P
+from diffmd.paths import last, parent, split
+from diffmd.system import System
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,39 +43,35 @@ def with_learned(experiment: Experiment, data: Mapping[str, Any], p: P, weights_
         for key in sorted(learnt):
             place = one.effective.config_path(key)
             value = np.asarray(bound[key])
-            potential = place.rpartition(".weights.")[0]
-            if potential:
+            potential = _network(one, key)
+            if potential is not None:
                 name = _weights_name(weights_file, potential, experiment)
                 changed = put(changed, f"{potential}.weights", {"kind": "file", "path": name})
-                everything = {
-                    k: np.asarray(v)
-                    for k, v in bound.items()
-                    if one.effective.config_path(k).startswith(f"{potential}.weights.")
-                }
-                weights[name] = {
-                    one.effective.config_path(k).rpartition(".weights.")[2]: v for k, v in everything.items()
-                }
+                weights[name] = {last(k): np.asarray(v) for k, v in bound.items() if _network(one, k) == potential}
             elif key not in ("system.positions", "system.velocities"):
                 changed = put(changed, place, value.tolist())
-        for part in _to_write_out(learnt):
+        for part in _to_write_out(learnt, one.problem.dynamics.system):
             place = one.effective.config_path(f"system.{part}")
             changed = put(changed, place, {"kind": "inline", "values": np.asarray(bound[f"system.{part}"]).tolist()})
     return LearnedConfig(changed, weights)
 
 
-def _to_write_out(learnt: set[str]) -> list[str]:
-    masses = any(key.endswith(".mass") for key in learnt)
+def _to_write_out(learnt: set[str], system: System) -> list[str]:
+    masses = any(key in system.mass_paths for key in learnt)
     positions = bool({"system.positions", "system.box"} & learnt)
     velocities = "system.velocities" in learnt or masses
     return [name for name, wanted in (("positions", positions), ("velocities", velocities)) if wanted]
 
 
+def _network(one: BuiltSystem, key: str) -> str | None:
+    """The path of the potential whose network has a value (``potentials.nn.weights.0/weight``); None of others."""
+    match split(key):
+        case ["potentials", _, "weights", _]:
+            return parent(parent(one.effective.config_path(key)))
+    return None
+
+
 def _weights_name(file: str, potential: str, experiment: Experiment) -> str:
-    networks = {
-        one.effective.config_path(key).rpartition(".weights.")[0]
-        for one in experiment.systems
-        for key in one.values
-        if ".weights." in key
-    }
+    networks = {_network(one, key) for one in experiment.systems for key in one.values} - {None}
     stem, _, suffix = file.rpartition(".")
     return file if len(networks) == 1 else f"{stem}_{potential.replace('.', '_')}.{suffix}"

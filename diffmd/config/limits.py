@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.config.paths import split
+from diffmd.config.known import Known
 from diffmd.config.schema import Config
-from diffmd.config.translate import Known
+from diffmd.paths import split
 
 
 @dataclasses.dataclass(frozen=True)

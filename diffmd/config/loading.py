@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from diffmd.config.checks import problems
+from diffmd.config.conversion import converted
 from diffmd.config.overrides import apply
 from diffmd.config.per import spread
 from diffmd.config.schema import Config
@@ -36,6 +38,17 @@ class LoadedConfig:
     folder: Path
 
 
+@contextlib.contextmanager
+def located(loaded: LoadedConfig | None) -> Iterator[None]:
+    """Gives errors that know a path in the config their file and line."""
+    try:
+        yield
+    except ConfigError as problem:
+        if loaded is None or problem.path is None:
+            raise
+        raise loaded.source.located([problem]) from problem
+
+
 def load(path: Path | str, overrides: Sequence[str] = (), *, loss: bool = True) -> LoadedConfig:
     """Reads, overrides (``PATH=VALUE``) and checks a config.
 
@@ -58,10 +71,15 @@ def load_data(
     """Checks a config given as plain data, such as one made in Python. Raises ConfigError as `load` does."""
     source = source or Source("config", {}, {})
     folder = folder or Path.cwd()
+    data, misread = converted(data, Config)
     try:
         config = Config.model_validate(data)
     except ValidationError as problem:
-        raise source.located(translate(problem, data, Config)) from None
+        said = {error.path for error in misread}
+        others = [error for error in translate(problem, data, Config) if error.path not in said]
+        raise source.located([*misread, *others]) from None
+    if misread:
+        raise source.located(misread)
     found: list[ConfigError] = []
     try:
         config = spread(config)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from diffmd.config.files import file_of, file_values, moved
-from diffmd.config.paths import did_you_mean, item, join, put, split
+from diffmd.config.paths import did_you_mean, item, put
 from diffmd.config.yaml_reader import read_value
 from diffmd.errors import ConfigError
+from diffmd.paths import assigned, join, split, within
 
 NAMED = {"potentials", "systems", "observables"}
 """Mappings whose keys are the user's own names: a wrong one is a mistake, not a key to be made."""
@@ -17,10 +18,10 @@ NAMED = {"potentials", "systems", "observables"}
 
 def parse(argument: str) -> tuple[str, Any]:
     """Path and value of ``PATH=VALUE``; the value is read as YAML. Raises ConfigError."""
-    path, equals, text = argument.partition("=")
-    path = path.strip()
-    if not equals or not path:
+    parts = assigned(argument)
+    if parts is None:
         raise ConfigError(f"--set {argument}: write --set PATH=VALUE, such as --set dynamics.steps=100")
+    path, text = parts
     try:
         split(path)
         return path, read_value(text)
@@ -46,7 +47,7 @@ def apply(data: Mapping[str, Any], arguments: Sequence[str], folder: Path) -> tu
             raise ConfigError(f"--set {argument}: {problem.message}") from None
         given[join(split(path))] = argument
     for path, named in list(file_values(changed)):
-        if any(path == over or path.startswith(f"{over}.") for over in given):
+        if any(within(path, over) for over in given):
             changed = put(changed, path, moved(named, folder / Path(file_of(named)).expanduser()))
     return changed, given
 

@@ -1,49 +1,15 @@
-"""The one namespace: a thing is named by its path in the config.
-
-``potentials.lj.sigma`` · ``loss.0.target`` (list items are numbers) · ``potentials.lj.sigma.A-B`` (types are keys) ·
-``system.positions[0:10]`` (slices of arrays) · ``potentials.*.sigma`` (globs).
-"""
+"""Values of a config by their paths: found, changed, listed, and the nearest name where there is none."""
 
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from diffmd.config.yaml_reader import describe
 from diffmd.errors import ConfigError
-
-_SLICE = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>-?\d*):(?P<stop>-?\d*)\]|(?P<item>[^\[\]]+)\[(?P<index>-?\d+)\]")
-
-
-def split(path: str) -> tuple[str, ...]:
-    """The keys of a path. ``a[3]`` is ``a.3``; a slice stays a key of its own, ``[0:10]``.
-
-    Raises:
-        ConfigError: if the path is empty, or a key of it is.
-    """
-    keys: list[str] = []
-    for word in path.strip().split("."):
-        match = _SLICE.fullmatch(word)
-        if match is None:
-            if not word or "[" in word or "]" in word:
-                raise ConfigError(f"'{path}' is not a path such as potentials.lj.sigma or system.positions[0:10]")
-            keys.append(word)
-        elif match["name"]:
-            keys += [match["name"], f"[{match['start']}:{match['stop']}]"]
-        else:
-            keys += [match["item"], match["index"]]
-    return tuple(keys)
-
-
-def join(keys: Iterable[object]) -> str:
-    """The path of keys."""
-    out = ""
-    for key in map(str, keys):
-        out += key if key.startswith("[") or not out else f".{key}"
-    return out
+from diffmd.paths import Slice, child, join, split
 
 
 def item(data: Any, key: str) -> Any:
@@ -72,7 +38,7 @@ def put(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ConfigError: if a list has no such item, or something on the way is neither a mapping nor a list.
     """
     keys = split(path)
-    if any(key.startswith("[") for key in keys):
+    if isinstance(keys[-1], Slice):
         raise ConfigError("a slice cannot be set; set its items", path)
     return _put(data, keys, 0, value)
 
@@ -84,7 +50,9 @@ def _put(data: Any, keys: Sequence[str], depth: int, value: Any) -> Any:
     if data is None:
         data = {}
     if isinstance(data, Mapping):
-        return {**data, key: _put(data.get(key), keys, depth + 1, value)}
+        if (quoted := _quoted(data, keys, depth)) is not None:
+            raise ConfigError(f"names nothing; {quoted}", path)
+        return {**data, str(key): _put(data.get(key), keys, depth + 1, value)}
     if isinstance(data, list):
         if not re.fullmatch(r"\d+", key) or int(key) > len(data):
             where = join(keys[:depth])
@@ -96,22 +64,16 @@ def _put(data: Any, keys: Sequence[str], depth: int, value: Any) -> Any:
     raise ConfigError(f"{where} is {describe(data)}, which has no `{key}`; set {where} as a whole", path)
 
 
-def leaves(data: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+def leaves(data: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     """Every value that is neither a mapping nor a list of anything but numbers, with its path."""
     if isinstance(data, Mapping):
         for key, value in data.items():
-            yield from leaves(value, (*above, str(key)))
+            yield from leaves(value, child(above, key))
     elif isinstance(data, list) and any(isinstance(entry, (Mapping, list, str)) for entry in data):
         for index, value in enumerate(data):
-            yield from leaves(value, (*above, str(index)))
+            yield from leaves(value, child(above, index))
     else:
-        yield join(above), data
-
-
-def matches(pattern: str, path: str) -> bool:
-    """Whether `path` is, or lies below, what `pattern` names; ``*`` stands for one key or a part of it."""
-    wanted, keys = split(pattern), path.split(".")
-    return len(wanted) <= len(keys) and all(fnmatch.fnmatchcase(k, w) for w, k in zip(wanted, keys, strict=False))
+        yield above, data
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -139,4 +101,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def _nothing(data: Any, keys: Sequence[str], depth: int) -> str:
     known = list(data) if isinstance(data, Mapping) else []
     known += [str(k) for k in range(len(data))] if isinstance(data, list) else []
-    return f"names nothing: no `{keys[depth]}`{did_you_mean(keys[depth], known)}"
+    hint = _quoted(data, keys, depth) if isinstance(data, Mapping) else None
+    return f"names nothing: no `{keys[depth]}`" + (f"; {hint}" if hint else did_you_mean(keys[depth], known))
+
+
+def _quoted(data: Mapping[str, Any], keys: Sequence[str], depth: int) -> str | None:
+    """What to write where the keys from `depth` on are one key of `data` that has dots, and should stand in quotes."""
+    if depth == len(keys) - 1 or isinstance(data.get(keys[depth]), (Mapping, list)):
+        return None
+    found = (end for end in range(len(keys), depth + 1, -1) if ".".join(keys[depth:end]) in data)
+    end = next(found, None)
+    if end is None:
+        return None
+    whole = join([*keys[:depth], ".".join(keys[depth:end]), *keys[end:]])
+    return f"a key with a dot stands in quotes: {whole}"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from diffmd.config.effective import effective_systems
-from diffmd.config.paths import get, leaves, matches, put
+from diffmd.config.paths import get, leaves, put
 from diffmd.config.schema import Config
 from diffmd.config.sections.parameters import ParameterSpec
 from diffmd.errors import ConfigError
+from diffmd.paths import parent, select, split, within
 
 _ARITY = {"bonds": 2, "angles": 3}
 
@@ -32,7 +33,8 @@ def spread(config: Config) -> Config:
 def _spread_entry(config: Config, data: dict[str, Any], entry: ParameterSpec, where: str) -> dict[str, Any]:
     numbers = {path for path, value in leaves(data) if isinstance(value, float)}
     for pattern in (entry.path, *entry.tie):
-        for path in sorted(p for p in numbers if p.count(".") == pattern.count(".") and matches(pattern, p)):
+        depth = len(split(pattern))
+        for path in sorted(select(pattern, (number for number in numbers if len(split(number)) == depth))):
             values = _per_type(config, data, path, where) if entry.per == "type" else _per_term(data, path, where)
             value = get(data, path)
             spread_out = dict.fromkeys(values, value) if isinstance(values, list) else [value] * values
@@ -51,7 +53,7 @@ def _per_type(config: Config, data: dict[str, Any], path: str, where: str) -> li
         )
     names: dict[str, None] = {}
     for one in effective_systems(config):
-        if any(path.startswith(f"{owned}.") for owned in one.potentials):
+        if any(within(path, owned) for owned in one.potentials):
             names.update(dict.fromkeys(group.type for group in one.system.atoms))
     if not names:
         raise ConfigError(
@@ -64,7 +66,7 @@ def _per_term(data: dict[str, Any], path: str, where: str) -> int:
     listed = _listed(data, path)
     if listed is None:
         raise ConfigError(f"per: term needs terms, which {path} has not; leave `per` out", where)
-    terms = get(data, path.rpartition(".")[0])[listed]
+    terms = get(data, parent(path))[listed]
     if isinstance(terms, list):
         return len(terms)
     first, last = terms["chain"]
@@ -73,5 +75,5 @@ def _per_term(data: dict[str, Any], path: str, where: str) -> int:
 
 def _listed(data: dict[str, Any], path: str) -> str | None:
     """Which terms the potential of a number lists, ``bonds`` or ``angles``; None if it lists none."""
-    potential = get(data, path.rpartition(".")[0])
+    potential = get(data, parent(path))
     return next((key for key in _ARITY if key in potential), None) if isinstance(potential, Mapping) else None

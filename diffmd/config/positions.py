@@ -14,6 +14,7 @@ from diffmd.config import chains, lattices, packing
 from diffmd.config.inputs import per_atom, structure
 from diffmd.config.sections.common import Vector
 from diffmd.errors import ConfigError
+from diffmd.io.structures import TypesFrom
 from diffmd.spec import Spec, quantity
 from diffmd.units import Units
 
@@ -29,11 +30,24 @@ class InlinePositions(Spec):
 
 
 class FilePositions(Spec):
-    """A frame of a structure file: extxyz, xyz, PDB, GRO, or diffmd's own trajectory.h5md."""
+    """A frame of a structure file: extxyz, xyz, PDB, mmCIF, GRO, or diffmd's own trajectory.h5md.
+
+    In md units lengths are the format's own (Angstrom; nm in GRO), and atoms whose elements are all known have the
+    elements' masses, where the file has none; in reduced units numbers are taken as they stand, and elements bring no
+    masses.
+    """
 
     kind: Literal["file"] = "file"
     path: str = quantity(doc="The file, relative to the config's folder.")
-    frame: int = quantity(-1, doc="Which frame, from 0; -1 is the last.")
+    frame: int = quantity(-1, doc="Which frame (model), from 0; -1 is the last.")
+    types: TypesFrom | Literal["ignore"] | None = quantity(
+        None,
+        doc="What gives the atoms their types: the file's elements, or its atom names (OW, CA, the species of xyz). "
+        "null: elements where they are known from the file, else names. Known are those of an element column; without "
+        "one, by the names of atoms in amino acids, nucleotides, water and ions, and by the columns of a name in PDB "
+        "(' CA ' is carbon, 'CA  ' calcium). Types in `atoms` must be the file's, atom by "
+        "atom, unless it is ignore.",
+    )
 
 
 class RandomPositions(Spec):

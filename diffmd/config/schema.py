@@ -43,7 +43,9 @@ class Config(Spec):
         0, doc="Seed of every random number: positions, velocities, noise, first weights.", ge=0, lt=2**63
     )
     units: Literal["reduced", "md"] = quantity(
-        "reduced", doc="reduced: k_B = 1; md: nm, ps, g/mol, kJ/mol, K, e (k_B = 8.31446261815324e-3)."
+        "reduced",
+        doc="reduced: k_B = 1; md: nm, ps, g/mol, kJ/mol, K, e (k_B = 8.31446261815324e-3), or numbers with their "
+        "units: 3.4 A, 2 fs, 1 kcal/mol. Angles are radians, or 110 deg, in both.",
     )
     precision: Literal["double", "single"] = quantity("double", doc="64-bit or 32-bit floating point.")
     system: SystemSpec | None = quantity(None, doc="The atoms and their box.")

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from diffmd.errors import ConfigError
+from diffmd.paths import join, split, within
 
 MOST_ERRORS = 10
 
@@ -26,11 +27,11 @@ class Source:
 
     def place(self, path: str | None) -> str:
         """``file:line`` of a path, or of the nearest thing around it; ``--set ...`` where that gave the value."""
-        keys = path.replace("[", ".[").split(".") if path else []
-        around = [".".join(keys[:depth]) for depth in range(len(keys), 0, -1)]
+        keys = split(path) if path else ()
+        around = [join(keys[:depth]) for depth in range(len(keys), 0, -1)]
         given = next((self.overrides[known] for known in around if known in self.overrides), None)
         if given is None and not any(known in self.marks for known in around):
-            given = next((text for below, text in self.overrides.items() if below.startswith(f"{path}.")), None)
+            given = next((text for below, text in self.overrides.items() if path and within(below, path)), None)
         if given is not None:
             return f"--set {given}"
         line = next((self.marks[known][0] for known in around if known in self.marks), None)

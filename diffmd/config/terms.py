@@ -15,11 +15,12 @@ from diffmd.box import Box, BoxShape
 from diffmd.config.curves import read_curve
 from diffmd.config.inputs import per_atom, structure
 from diffmd.config.sections.loss import FramesSpec, LossTermSpec, TargetFileSpec, TargetStructureSpec
+from diffmd.connectivity import Bonds, made_whole
 from diffmd.dynamics.frame import Frame
 from diffmd.errors import ConfigError
 from diffmd.losses import ALL, END, Frames, LossTerm, frame_steps
 from diffmd.observables.base import Observable, ObservableContext, ReadStructure, SeriesObservable
-from diffmd.units import Units
+from diffmd.system import System
 
 _ROUNDED = 1e-4
 """Boxes that differ by less are one box, written with the few digits of a PDB file."""
@@ -32,13 +33,21 @@ def frames_of(spec: str | FramesSpec) -> Frames:
     return ALL if spec == "all" else END
 
 
-def reader_of(folder: Path, units: Units, size: int) -> Callable[[str, int, str], ReadStructure]:
-    """Reads the positions of a frame of a structure file, of as many atoms as the system has, and its box."""
+def reader_of(folder: Path, system: System, box: Box, bonds: Bonds) -> Callable[[str, int, str], ReadStructure]:
+    """Reads the positions of a frame of a structure file, of as many atoms as the system has, and its box.
+
+    Args:
+        box: of the system; for files that have none.
+        bonds: of the system, along which the positions are made whole.
+    """
 
     def read(file: str, frame: int, path: str) -> ReadStructure:
-        found = structure(folder, file, frame, units, path)
-        box = None if found.box is None else _box_of(found.box)
-        return per_atom(found.positions, size, f"{path}.path"), box
+        found = structure(folder, file, frame, system.units, path)
+        own = None if found.box is None else _box_of(found.box)
+        around = own or box
+        vectors = np.asarray(around.vectors, float) if around.periodic else None
+        positions = per_atom(found.positions, system.size, f"{path}.path")
+        return made_whole(positions, bonds, vectors).positions, own
 
     return read
 
@@ -106,7 +115,7 @@ def _measured(
     """The observable's value on a reference structure: in the file's box where it has one and the system has one."""
     if isinstance(observable, SeriesObservable) or not observable.configurational:
         raise ConfigError("only what depends on positions alone can be measured on a structure", path)
-    positions, own = reader_of(folder, context.system.units, context.system.size)(spec.path, spec.frame, path)
+    positions, own = context.read_structure(spec.path, spec.frame, path)
     box = Box(jnp.asarray(context.box.vectors, dtype=float), context.box.shape)
     if box.periodic and own is not None:
         if not np.allclose(own.vectors, box.vectors, rtol=0, atol=_ROUNDED * float(jnp.max(own.vectors))):

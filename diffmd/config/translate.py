@@ -9,11 +9,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from diffmd.config.paths import did_you_mean, item, join
+from diffmd.config.known import Known
+from diffmd.config.paths import did_you_mean, item, nearest
 from diffmd.config.yaml_reader import describe
 from diffmd.errors import ConfigError
+from diffmd.paths import join
 from diffmd.spec import NAME
 
+_MOST_PLACES = 3
 _EXPECTED = {
     "float_type": "a number",
     "float_parsing": "a number",
@@ -126,7 +129,7 @@ def _sentence(placed: _Placed, data: Any, known: Known) -> ConfigError:
         return ConfigError(f"a colon and its value want a space between them: {key}: {meant}", path)
     if placed.kind == "extra_forbidden":
         names = known.keys(data, placed.keys[:-1])
-        return ConfigError(f"unknown key{did_you_mean(placed.keys[-1], names)}", path)
+        return ConfigError(f"unknown key{_belongs(placed, names, known.elsewhere(data, placed.keys[-1]))}", path)
     if placed.kind == "missing":
         return ConfigError(f"is missing{known.meaning(data, placed.keys)}", path)
     if placed.kind in _EXPECTED:
@@ -145,6 +148,19 @@ def _sentence(placed: _Placed, data: Any, known: Known) -> ConfigError:
     if placed.kind == "value_error":
         return ConfigError(str(context["error"]), path)
     return ConfigError(f"is {describe(value)}: {error['msg'][:1].lower()}{error['msg'][1:]}", path)
+
+
+def _belongs(placed: _Placed, names: Iterable[str], places: Sequence[str]) -> str:
+    """``; it belongs at output.observables``, the name that was meant, or those that are known."""
+    key = placed.keys[-1]
+    own = [place for place in places if place.partition(" ")[0] == placed.path]
+    if own:
+        return f"; it belongs to another kind: {', '.join(own)}"
+    near = nearest(key, names)
+    if not places:
+        return did_you_mean(key, names)
+    belongs = f"`{key}` belongs at {_either(places[:_MOST_PLACES])}"
+    return f"; did you mean {near}? ({belongs})" if near else f"; {belongs}"
 
 
 _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -188,53 +204,3 @@ def _number_hint(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[-+]?[\d_]+([.,][\d_]+)?", value):
         return f", such as {value.replace('_', '').replace(',', '.')}"
     return ""
-
-
-class Known:
-    """What the schema knows at a path, from its JSON schema."""
-
-    def __init__(self, model: type[BaseModel]) -> None:
-        self.model = model
-        self.schema: dict[str, Any] | None = None
-
-    def keys(self, data: Any, path: Sequence[str]) -> set[str]:
-        """The keys that a mapping at `path` may have."""
-        return {key for node in self.nodes(data, path) for key in node.get("properties", {})}
-
-    def meaning(self, data: Any, path: Sequence[str]) -> str:
-        """``: Mass of each atom (mass)``, from the field's description and unit."""
-        for node in self.nodes(data, path[:-1]):
-            field = node.get("properties", {}).get(path[-1], {})
-            if "description" in field:
-                unit = field.get("unit", "1")
-                return f": {field['description'].rstrip('., ')}" + (f" [{unit}]" if unit != "1" else "")
-        return ""
-
-    def nodes(self, data: Any, path: Sequence[str]) -> list[dict[str, Any]]:
-        """The schemas at a path. Raises KeyError where the data have nothing there."""
-        if self.schema is None:
-            self.schema = self.model.model_json_schema()
-        nodes = self._members(self.schema, data)
-        for key in path:
-            data = item(data, key)
-            below = [node.get("properties", {}).get(key, node.get("additionalProperties")) for node in nodes]
-            below += [node.get("items") for node in nodes]
-            below += [named for node in nodes for named in node.get("patternProperties", {}).values()]
-            nodes = [found for node in below if isinstance(node, dict) for found in self._members(node, data)]
-        return nodes
-
-    def _members(self, node: dict[str, Any], data: Any) -> list[dict[str, Any]]:
-        """The schemas that `node` may stand for, given the data's kind where it has one."""
-        if "$ref" in node:
-            return self._members(self._definition(node["$ref"]), data)
-        discriminator = node.get("discriminator")
-        if discriminator and isinstance(data, Mapping):
-            chosen = discriminator["mapping"].get(str(data.get(discriminator["propertyName"])))
-            if chosen is not None:
-                return self._members(self._definition(chosen), data)
-        several = [*node.get("anyOf", []), *node.get("oneOf", [])]
-        return [found for member in several for found in self._members(member, data)] or [node]
-
-    def _definition(self, reference: str) -> dict[str, Any]:
-        assert self.schema is not None
-        return self.schema["$defs"][reference.rsplit("/", 1)[-1]]

@@ -47,6 +47,9 @@ class FileVelocities(Spec):
     kind: Literal["file"] = "file"
     path: str = quantity(doc="The file, relative to the config's folder.")
     frame: int = quantity(-1, doc="Which frame, from 0; -1 is the last.")
+    types: Literal["ignore"] | None = quantity(
+        None, doc="The file's types must be those of the atoms, atom by atom, unless it is ignore."
+    )
 
 
 VelocitiesSpec = Annotated[

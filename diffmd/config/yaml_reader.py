@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from diffmd.errors import ConfigError
+from diffmd.paths import child
 
 MAX_BYTES = 4_000_000
 MAX_DEPTH = 40
@@ -62,7 +63,7 @@ class Document:
 
     Attributes:
         data: dicts with string keys, lists, numbers, strings, booleans and None.
-        marks: dotted path -> (line, column), counted from one; of a key where there is one, else of the value.
+        marks: path -> (line, column), counted from one; of a key where there is one, else of the value.
     """
 
     data: Any
@@ -118,7 +119,7 @@ def read_text(text: str, source: str) -> Document:
     if node is None:
         return Document(None, {})
     maker = _Maker(source)
-    return Document(maker.make(node, (), ()), maker.marks)
+    return Document(maker.make(node, "", ()), maker.marks)
 
 
 def read_value(text: str) -> Any:
@@ -145,6 +146,8 @@ def _explain(problem: yaml.MarkedYAMLError, text: str) -> str:
     lines, mark = text.splitlines(), problem.problem_mark
     if mark and mark.line < len(lines) and re.search(r"\w\[-?\d*:?-?\d*\]", lines[mark.line]):
         return 'a path with a slice must be quoted in a list in brackets: ["system.positions[0:10]"]'
+    if mark and mark.line < len(lines) and re.search(r"""\w\[["'].+?["']\]""", lines[mark.line]):
+        return "a path with a quoted key must itself be quoted in brackets: ['potentials.lj.sigma[\"C.2\"]']"
     if "\\t" in said:
         return "a tab stands where YAML wants spaces; indent with spaces"
     if "mapping values are not allowed" in said:
@@ -166,10 +169,10 @@ class _Maker:
     def fail(self, node: yaml.Node, message: str) -> ConfigError:
         return ConfigError(f"{self.source}:{node.start_mark.line + 1}: {message}")
 
-    def mark(self, path: tuple[str, ...], node: yaml.Node) -> None:
-        self.marks.setdefault(".".join(path), (node.start_mark.line + 1, node.start_mark.column + 1))
+    def mark(self, path: str, node: yaml.Node) -> None:
+        self.marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
 
-    def make(self, node: yaml.Node, path: tuple[str, ...], above: tuple[int, ...]) -> Any:
+    def make(self, node: yaml.Node, path: str, above: tuple[int, ...]) -> Any:
         self.count += 1
         if self.count > MAX_VALUES:
             raise self.fail(node, f"aliases expand to more than {MAX_VALUES} values; write less of them")
@@ -182,11 +185,11 @@ class _Maker:
             if node.tag != _CORE + "seq":
                 raise self.fail(node, f"the tag {node.tag} is not taken; write plain YAML")
             inside = (*above, id(node))
-            return [self.make(item, (*path, str(k)), inside) for k, item in enumerate(node.value)]
+            return [self.make(item, child(path, k), inside) for k, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
         return self.scalar(node)
 
-    def mapping(self, node: yaml.MappingNode, path: tuple[str, ...], above: tuple[int, ...]) -> dict[str, Any]:
+    def mapping(self, node: yaml.MappingNode, path: str, above: tuple[int, ...]) -> dict[str, Any]:
         if node.tag != _CORE + "map":
             raise self.fail(node, f"the tag {node.tag} is not taken; write plain YAML")
         lines: dict[str, int] = {}
@@ -201,11 +204,12 @@ class _Maker:
                 raise self.fail(key_node, "merge keys (`<<`) are not YAML 1.2; write the keys out")
             if key in lines:
                 raise self.fail(
-                    key_node, f"{'.'.join((*path, key))}: stands twice, on lines {lines[key]} and {line}; keep one"
+                    key_node, f"{child(path, key)}: stands twice, on lines {lines[key]} and {line}; keep one"
                 )
             lines[key] = line
-            self.mark((*path, key), key_node)
-            made[key] = self.make(value_node, (*path, key), above)
+            below = child(path, key)
+            self.mark(below, key_node)
+            made[key] = self.make(value_node, below, above)
         return made
 
     def scalar(self, node: yaml.ScalarNode) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.box import Box
+from diffmd.slopes import Slope
 from diffmd.system import State
 
 Parameters = Mapping[str, Array]
@@ -46,6 +47,10 @@ class Integrator(abc.ABC):
     ) -> State:
         """One step. `noise` draws this step's standard normal numbers (a function of seed, replica and step)."""
 
+    def slopes(self, p: Mapping[str, np.ndarray]) -> dict[str, Slope]:
+        """Those of its numbers whose derivative at the values `p` is infinite."""
+        return {}
+
     def bath(
         self, p: Parameters, masses: Float[Array, "atoms"], boltzmann: float
     ) -> tuple[Float[Array, ""], Float[Array, "atoms 1"]]:
@@ -63,3 +68,7 @@ class Thermostat(abc.ABC):
         self, p: Parameters, velocities: Float[Array, "atoms 3"], temperature: Array, dt: Array
     ) -> Float[Array, "atoms 3"]:
         """Velocities after the thermostat; `temperature` is the instantaneous one, 2 E_kin / (n_f k_B)."""
+
+    def slopes(self, p: Mapping[str, np.ndarray], dt: float) -> dict[str, Slope]:
+        """Those of its numbers whose derivative at the values `p` is infinite, with a time step `dt`."""
+        return {}

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.dynamics.base import Parameters, Thermostat
+from diffmd.slopes import AT_REST, Slope
 from diffmd.spec import THERMOSTATS, Spec, quantity
 
 
@@ -23,6 +24,10 @@ class Berendsen(Thermostat):
     """
 
     parameters: Mapping[str, np.ndarray]
+
+    def slopes(self, p: Mapping[str, np.ndarray], dt: float) -> dict[str, Slope]:
+        """T0 = 0 stops every atom if dt = tau."""
+        return {"temperature": AT_REST} if p["temperature"] == 0 and p["tau"] == dt else {}
 
     def apply(
         self, p: Parameters, velocities: Float[Array, "atoms 3"], temperature: Array, dt: Array

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from diffmd.box import Box
 from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.frame import Frame
 from diffmd.forcefield import ForceField, Neighbors
+from diffmd.paths import below
 from diffmd.system import State, System, Values
 
 
@@ -36,6 +38,7 @@ class Dynamics:
         com_every: centre-of-mass motion is removed every so many steps; 0: never.
         stream: which random stream the noise comes from, so that equilibration, production and
             different systems draw different numbers.
+        clock: a step and its time: those of the frame that a run goes on from, whose time step may have been another.
     """
 
     forcefield: ForceField
@@ -44,6 +47,7 @@ class Dynamics:
     com_every: int = 0
     section: str = "dynamics"
     stream: int = 0
+    clock: tuple[int, float] = (0, 0.0)
 
     @property
     def system(self) -> System:
@@ -59,8 +63,7 @@ class Dynamics:
 
     def numbers(self, values: Values, part: str) -> Mapping[str, Array]:
         """The values of ``integrator`` or ``thermostat``, by name."""
-        prefix = f"{self.section}.{part}."
-        return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
+        return {own: value for key, value in values.items() if (own := below(key, f"{self.section}.{part}"))}
 
     def step(
         self,
@@ -131,6 +134,11 @@ class Dynamics:
         forces = self.forcefield.forces(values, x, box, neighbors)
         return State(x, values["system.velocities"], forces, box, step)
 
+    def time(self, step: Any, dt: Any) -> Any:
+        """The time at a step, or at each of an array of steps."""
+        first, then = self.clock
+        return then + (step - first) * dt if first else step * dt
+
     def frame(self, values: Values, state: State, neighbors: Neighbors) -> Frame:
         """What observables see of a state."""
         return Frame(
@@ -138,11 +146,12 @@ class Dynamics:
             velocities=state.velocities,
             masses=self.system.masses(values),
             box=state.box,
-            time=state.step * self.numbers(values, "integrator")["dt"],
+            time=self.time(state.step, self.numbers(values, "integrator")["dt"]),
             potential_energy=lambda: self.forcefield.energy(values, state.positions, state.box, neighbors),
             potential_energies=lambda: self.forcefield.energies(values, state.positions, state.box, neighbors),
             virial=lambda: self.forcefield.virial(values, state.positions, state.box, neighbors),
             hessian=lambda: self.forcefield.hessian(values, state.positions, state.box, neighbors),
             degrees_of_freedom=self.degrees_of_freedom,
+            neighbors=neighbors,
             held_temperature=self.held_temperature(values),
         )

@@ -61,22 +61,28 @@ Triple = tuple[Array, Array, Array]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Extent:
-    """The largest numbers of a run, to be compared with what fits: coordinates and velocities (integers), and of what
-    forces are summed from (nan if one is)."""
+    """The largest numbers of a run, to be compared with what fits: coordinates and velocities (integers), what forces
+    are summed from (nan if one is), and how far an atom went in one step."""
 
     moving: Float[Array, ""]
     force: Float[Array, ""]
+    furthest: Float[Array, ""]
 
     @staticmethod
     def none() -> Extent:
         """Of nothing."""
-        return Extent(jnp.zeros(()), jnp.zeros(()))
+        return Extent(jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
 
     def with_state(self, state: FixedState, force: Float[Array, ""]) -> Extent:
         """Of a state, too."""
         far, fast = jnp.max(jnp.abs(state.positions)), jnp.max(jnp.abs(state.velocities))
         moving = jnp.maximum(far, fast).astype(force.dtype)
-        return Extent(jnp.maximum(self.moving, moving), jnp.maximum(self.force, force))
+        return Extent(jnp.maximum(self.moving, moving), jnp.maximum(self.force, force), self.furthest)
+
+    def with_way(self, way: Int[Array, "atoms 3"]) -> Extent:
+        """Of a step that moved atoms so far, too."""
+        far = jnp.sqrt(jnp.max(jnp.sum(way.astype(self.furthest.dtype) ** 2, axis=-1)))
+        return dataclasses.replace(self, furthest=jnp.maximum(self.furthest, far))
 
     @property
     def fits(self) -> Bool[Array, ""]:

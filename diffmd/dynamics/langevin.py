@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.dynamics.base import ForceFunction, Integrator, Parameters
+from diffmd.slopes import AT_REST, Slope
 from diffmd.spec import INTEGRATORS, Spec, quantity
 from diffmd.system import State
 
@@ -50,6 +51,11 @@ class Langevin(Integrator):
         forces = force(x, state.box)
         v = v + forces / m * (dt / 2)
         return dataclasses.replace(state, positions=x, velocities=v, forces=forces, step=state.step + 1)
+
+    def slopes(self, p: Mapping[str, np.ndarray]) -> dict[str, Slope]:
+        """Noise goes as the root of temperature times friction: while one is zero, the other does nothing."""
+        zero = [name for name in ("friction", "temperature") if p[name] == 0]
+        return {name: AT_REST for name in zero if len(zero) == 1}
 
     def bath(
         self, p: Parameters, masses: Float[Array, "atoms"], boltzmann: float

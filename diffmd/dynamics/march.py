@@ -24,13 +24,27 @@ Carry = TypeVar("Carry")
 Extra = TypeVar("Extra")
 
 
-class NonFiniteError(NumericalError):
-    """A segment of the problem called `problem` ended in nan or infinity."""
+class DivergedError(NumericalError):
+    """A segment of the problem called `problem` is no result."""
 
-    def __init__(self, problem: str, segment: Segment) -> None:
-        super().__init__(f"not finite between steps {segment.start} and {segment.start + segment.steps}")
+    def __init__(self, what: str, problem: str, segment: Segment) -> None:
+        super().__init__(f"{what} between steps {segment.start} and {segment.start + segment.steps}")
         self.problem = problem
         self.segment = segment
+
+
+class NonFiniteError(DivergedError):
+    """It ended in nan or infinity."""
+
+    def __init__(self, problem: str, segment: Segment) -> None:
+        super().__init__("not finite", problem, segment)
+
+
+class BlownUpError(DivergedError):
+    """An atom went too far in one step (see `Leap`)."""
+
+    def __init__(self, problem: str, segment: Segment, furthest: float) -> None:
+        super().__init__(f"an atom went {furthest:.3g} in one step", problem, segment)
 
 
 @dataclasses.dataclass
@@ -78,11 +92,27 @@ class ListControl:
                 return made
             self._grow(needed)
 
+    def roomy(self, segment: Segment, attempt: Callable[[Shape], Any], say: Callable[[str], None]) -> Any:
+        """What `attempt` makes with the segment's shape, again until its lists had room: the largest counts that they
+        needed are its last part.
+
+        For steps that build a list whenever atoms have moved, so that nothing but room can be wanting.
+        """
+        while True:
+            made = attempt(self.shape(segment))
+            if not self.plan.is_list or not self.plan.overflowed(needed := np.asarray(made[-1])):
+                return made
+            self._grow(needed)
+            say(_run_again(segment, self._room()))
+
     def _grow(self, needed: np.ndarray) -> None:
         larger = grow(self.plan, needed)
         if larger == self.plan:
             raise NumericalError(f"the neighbour list cannot grow to the {needed.max()} neighbours it needs")
         self.plan = larger
+
+    def _room(self) -> str:
+        return f"neighbour list grown to {self.plan.capacity} a row"
 
     def mend(self, report: Report) -> str | None:
         """Grows a capacity or shortens the block if `report` broke a bound; says which, or None if all held.
@@ -93,7 +123,7 @@ class ListControl:
             return None
         if self.plan.overflowed(needed := np.asarray(report.needed)):
             self._grow(needed)
-            return f"neighbour list grown to {self.plan.capacity} a row"
+            return self._room()
         limit = self.plan.skin / 2
         moved = float(np.sqrt(report.displacement2))
         if not moved <= limit:
@@ -119,6 +149,10 @@ class ListControl:
             self.block = better
 
 
+def _run_again(segment: Segment, why: str) -> str:
+    return f"steps {segment.start} to {segment.start + segment.steps} run again: {why}"
+
+
 def first_block(every: int | None, skin: float, speed: float, dt: float) -> int:
     """The block to start with: the config's, or what the fastest atom's `speed` allows."""
     if every is not None:
@@ -132,6 +166,7 @@ def march(
     state: Carry,
     segments: Iterable[Segment],
     control: ListControl,
+    too_far: Callable[[float], bool],
     advance: Callable[[Shape, Carry], tuple[Carry, Any, Report, Extra]],
     accepted: Callable[[Segment, Shape, Carry, Carry, Any, Extra], None],
     say: Callable[[str], None],
@@ -141,27 +176,30 @@ def march(
     Args:
         problem: its name, for errors.
         state: what is carried from segment to segment.
+        too_far: whether an atom that went so far in one step went too far (`Leap.over`).
         advance: runs one segment of a shape from a state.
         accepted: told of each segment that kept its bounds: (segment, shape, state before, state after, rows, extra).
         say: told when a segment had to be run again.
 
     Raises:
         NonFiniteError: a segment left the finite numbers.
+        BlownUpError: an atom went too far in one step.
         NumericalError: a bound was broken that nothing mends.
     """
     for segment in segments:
         while True:
             shape = control.shape(segment)
             after, rows, report, extra = advance(shape, state)
-            finite = bool(report.finite)
+            finite, furthest = bool(report.finite), float(np.sqrt(report.furthest2))
+            sound = finite and not too_far(furthest)
             # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.
             doubtful = control.block > 1 or control.plan.overflowed(np.asarray(report.needed))
-            mended = control.mend(report) if finite or doubtful else None
+            mended = control.mend(report) if sound or doubtful else None
             if mended is None:
-                if not finite:
-                    raise NonFiniteError(problem, segment)
-                break
-            say(f"steps {segment.start} to {segment.start + segment.steps} run again: {mended}")
+                if sound:
+                    break
+                raise BlownUpError(problem, segment, furthest) if finite else NonFiniteError(problem, segment)
+            say(_run_again(segment, mended))
         # Before it is told: a checkpoint that `accepted` writes holds what the next segment will be run with.
         control.relax(report)
         accepted(segment, shape, state, after, rows, extra)

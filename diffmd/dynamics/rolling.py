@@ -197,6 +197,7 @@ def roll(
         now, kept, whole = carry.state, carry.words, carry.whole
         if fixed.damps:
             now, kept, whole = stored(now, kept, whole, ~forward)
+        begun = now.positions
         now = fixed.moved(now, forward)
         neighbors = lists.kept(carry.neighbors, now.positions * 2.0**-fixed.bits)
         now, force = fixed.with_kicks(now, neighbors)
@@ -210,7 +211,7 @@ def roll(
             _written(carry.on_the_way, place, now),
             kept,
             jnp.maximum(carry.needed, neighbors.needed),
-            carry.extent.with_state(now, force),
+            carry.extent.with_state(now, force).with_way(now.positions - begun),
             whole,
         )
 

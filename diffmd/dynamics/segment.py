@@ -57,11 +57,13 @@ class Report:
     Attributes:
         displacement2: largest squared displacement of an atom since its list was built; the list is complete while it
             is at most (skin / 2)^2.
+        furthest2: largest squared distance that an atom went in one step (see `Leap`).
         needed: largest counts that the builds found, to compare with the plan's capacities.
         finite: whether the last state is finite.
     """
 
     displacement2: Float[Array, ""]
+    furthest2: Float[Array, ""]
     needed: Int[Array, "capacities"]
     finite: Bool[Array, ""]
 
@@ -99,16 +101,18 @@ class _Loop:
         """`count` steps with one list."""
 
         def body(carry, probe):  # type: ignore[no-untyped-def]
-            state, worst = carry
+            state, (old, furthest) = carry
+            begun = lax.stop_gradient(state.positions)
             state = self.guard.held(state)
             if probe is not None:
                 x, v = tap_state(state.positions, state.velocities, probe)
                 state = dataclasses.replace(state, positions=x, velocities=v)
             state = self.dynamics.step(self.probed(probe), self.key, state, neighbors)
+            x, box = lax.stop_gradient((state.positions, state.box))
+            furthest = jnp.maximum(furthest, jnp.max(jnp.sum((x - begun) ** 2, axis=-1)))
             if not isinstance(neighbors, AllPairs):
-                x, box = lax.stop_gradient((state.positions, state.box))
-                worst = jnp.maximum(worst, displacement2(neighbors, x, box))
-            return (state, worst), None
+                old = jnp.maximum(old, displacement2(neighbors, x, box))
+            return (state, (old, furthest)), None
 
         return lax.scan(body, carry, probes, length=count)[0]
 
@@ -200,7 +204,7 @@ def run_segment(
             rows.append(out)
         return carry, rows[0] if len(rows) == 1 else jax.tree.map(lambda *r: jnp.concatenate(r), *rows)
 
-    inner = (state, zero)
+    inner = (state, (zero, zero))
     if not shape.plan.is_list:
         inner, rows = on_one_list(inner, shape.steps, probes, loop.list_of(state))
     elif stride and shape.block < stride:
@@ -210,7 +214,8 @@ def run_segment(
         def interval(carry, probes):  # type: ignore[no-untyped-def]
             inner, needed = carry
             end, _, report = run_segment(dynamics, measures, unmeasured, values, key, inner[0], probes, guard, watched)
-            inner = (end, jnp.maximum(inner[1], report.displacement2))
+            moved = (report.displacement2, report.furthest2)
+            inner = (end, jax.tree.map(jnp.maximum, inner[1], moved))
             # The frame's own list counts, too: after the last frame there is no block that would find it too short.
             own = loop.list_of(end)
             needed = jnp.maximum(jnp.maximum(needed, report.needed), own.needed)
@@ -220,6 +225,6 @@ def run_segment(
         (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, 0, count, stride), length=count)
     else:
         (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
-    state, worst = inner
+    state, (displacement, furthest) = inner
     finite = jnp.all(jnp.isfinite(state.positions)) & jnp.all(jnp.isfinite(state.velocities))
-    return state, rows, Report(worst, needed, finite)
+    return state, rows, Report(displacement, furthest, needed, finite)

@@ -7,15 +7,17 @@ Layout::
     /particles/trajectory/position     value (frames, atoms, 3), wrapped into the box; step, time (frames,)
     /particles/trajectory/image        value (frames, atoms, 3): the integers n for which position + n H is unwrapped
     /particles/trajectory/velocity, force
-    /particles/trajectory/species      (atoms,) enumeration of the types' names; mass, charge (atoms,)
+    /particles/trajectory/species      (atoms,) enumeration of the types' names; name, mass, charge (atoms,)
     /connectivity/bonds                (bonds, 2)
     /observables/<name>/value          (frames, ...)
+    /observables/dt/value              (frames,) time from one frame to the next, where MDAnalysis looks for it
     /diffmd/series/<name>              value, step, time: series with their own samples
     /diffmd                            attribute units: reduced or md
 
 Every `step` and `time` under /particles and /observables is a hard link to the position's. MDAnalysis opens such a file
-without a topology; in reduced units, which have no names, with n_atoms=N and convert_units=False. It can be read, and
-the process killed, at any time: see `diffmd.io.growing`.
+without a topology; in reduced units, which have no names, with n_atoms=N and convert_units=False; it reads no names,
+types or masses from H5MD unless `diffmd.io.mdanalysis` tells it how. It can be read, and the process killed, at any
+time: see `diffmd.io.growing`.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ ROOT = "particles/trajectory"
 STEP = f"{ROOT}/position/step"
 TIME = f"{ROOT}/position/time"
 SERIES = "diffmd/series"
+SPACING = "dt"
+"""The name under /observables of the time from one frame to the next; no observable of the user's has it."""
 _FURTHEST = np.iinfo(np.int32).max
 
 
@@ -53,6 +57,7 @@ class Topology:
         charges: of each atom.
         bonds: pairs of atoms (bonds, 2); may be empty.
         periodic: whether there is a box.
+        names: of each atom, as a structure file has them; None: those of their types.
     """
 
     types: Int[np.ndarray, "atoms"]
@@ -61,6 +66,12 @@ class Topology:
     charges: Float[np.ndarray, "atoms"]
     bonds: Int[np.ndarray, "bonds 2"]
     periodic: bool
+    names: tuple[str, ...] | None = None
+
+    @property
+    def atom_names(self) -> tuple[str, ...]:
+        """The name of each atom."""
+        return self.names or tuple(self.type_names[index] for index in self.types)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +117,7 @@ class Frames:
 def unit_string(units: Units, dimension: str) -> str | None:
     """A unit as H5MD writes it (``kJ mol-1 nm-2``), or None for pure numbers and units without names."""
     symbol = units.symbol(dimension)
-    if symbol is None or dimension == "1":
+    if symbol is None:
         return None
     words = []
     for sign, part in [("", symbol.split("/")[0]), *(("-", part) for part in symbol.split("/")[1:])]:
@@ -158,6 +169,7 @@ class TrajectoryWriter:
         columns = [TIME, *(f"{ROOT}/{name}/value" for name in ("position", "velocity", "force"))]
         columns += [f"{ROOT}/{name}/value" for name in ("image", "box/edges") if self._periodic]
         columns += [f"observables/{name}/value" for name in file["observables"]]
+        self._spacing = file["observables"].attrs.get(SPACING)
         self._frames = GrowingTable(self._store, STEP, tuple(columns))
         self._series = {
             name: GrowingTable(
@@ -175,6 +187,7 @@ class TrajectoryWriter:
         dtype: np.dtype | str = "f8",
         observables: Mapping[str, Column] = STANDARD,
         series: Mapping[str, Column] | None = None,
+        spacing: float | None = None,
     ) -> TrajectoryWriter:
         """A new, empty trajectory in place of whatever `path` was.
 
@@ -185,6 +198,7 @@ class TrajectoryWriter:
             dtype: of positions, velocities, forces and box.
             observables: what is recorded with each frame.
             series: what is recorded with samples of its own (`append_series`).
+            spacing: time from one frame to the next; None where it is not the same throughout.
 
         Raises:
             OutputError: the file cannot be made.
@@ -193,7 +207,11 @@ class TrajectoryWriter:
             _write_header(file, units)
             _write_particles(file, topology, units, np.dtype(dtype))
             measured = file.create_group("observables")
-            for name, column in observables.items():
+            columns = dict(observables)
+            if spacing is not None:
+                columns[SPACING] = Column(dimension="time")
+                measured.attrs[SPACING] = spacing
+            for name, column in columns.items():
                 group = measured.create_group(name)
                 _add_value(group, column, "f8", units)
                 _link_times(file, group)
@@ -247,6 +265,8 @@ class TrajectoryWriter:
             values |= {f"{ROOT}/box/edges/value": box, f"{ROOT}/image/value": images}
         values[f"{ROOT}/position/value"] = positions
         values |= {f"observables/{name}/value": np.asarray(v) for name, v in frames.observables.items()}
+        if self._spacing is not None:
+            values[f"observables/{SPACING}/value"] = np.full(count, self._spacing)
         self._frames.append(np.asarray(frames.step, np.int64), values)
 
     def append_series(self, name: str, step: np.ndarray, time: np.ndarray, value: np.ndarray) -> None:
@@ -279,7 +299,7 @@ def _write_header(file: h5py.File, units: Units) -> None:
     creator = header.create_group("creator")
     creator.attrs["name"] = "diffmd"
     creator.attrs["version"] = __version__
-    if units.symbols:
+    if units.symbol("length") is not None:
         header.create_group("modules/units").attrs["version"] = np.array([1, 0])
     file.create_group("diffmd").attrs["units"] = units.name
 
@@ -304,6 +324,7 @@ def _write_particles(file: h5py.File, topology: Topology, units: Units, dtype: n
         _link_times(file, element)
     names = h5py.enum_dtype({name: index for index, name in enumerate(topology.type_names)}, basetype="i4")
     group.create_dataset("species", data=np.asarray(topology.types, "i4"), dtype=names)
+    group.create_dataset("name", data=np.array(topology.atom_names, object), dtype=h5py.string_dtype())
     for name, data in (("mass", topology.masses), ("charge", topology.charges)):
         _set_unit(group.create_dataset(name, data=np.asarray(data, "f8")), units, name)
     if len(topology.bonds):

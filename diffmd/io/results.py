@@ -1,7 +1,8 @@
 """What gradient, scan and gradcheck leave, and what a training learned.
 
 ``gradients.h5``: ``/loss``, ``/terms``, ``/parameters/<path>``, ``/gradients/<path>``, ``/standard_error/<path>``,
-``/health`` (attributes, and the datasets ``step`` and ``norm``), where ``<path>`` has its dots made groups.
+``/health`` (attributes, and the datasets ``step`` and ``norm``), where ``<path>`` has its keys made groups, and many
+entries of one field are one dataset (`diffmd.io.by_path`).
 ``scan.h5``: ``/value``, ``/loss``, ``/gradient``, attribute ``path``; ``scan.csv`` the same. ``weights.h5``: a dataset
 a leaf, such as ``/0/weight``. ``learned.h5``: a training's parameters, ``/best/<path>`` and ``/final/<path>`` (after
 the last update, which no epoch of ``training.h5`` has). Every file is replaced in one step.
@@ -15,13 +16,15 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
 import numpy as np
 
+from diffmd.io.by_path import read_paths, read_units, write_paths
 from diffmd.io.files import read_json, reading_h5, replacing_h5, write_json, write_text
-from diffmd.io.values import Number, dataset_name
+from diffmd.io.values import Number
 
 GRADIENTS, SCAN, SCAN_CSV, WEIGHTS, GRADCHECK = "gradients.h5", "scan.h5", "scan.csv", "weights.h5", "gradcheck.json"
 LEARNED = "learned.h5"
@@ -51,13 +54,13 @@ class Gradients:
     health: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def write_gradients(path: Path, result: Gradients) -> None:
-    """Writes ``gradients.h5``. Raises OutputError."""
+def write_gradients(path: Path, result: Gradients, units: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Writes ``gradients.h5``; `units` are those of the parameters by path. Raises OutputError."""
     with replacing_h5(path) as file:
         file["loss"] = np.float64(result.loss)
         file["terms"] = np.asarray(result.terms)
         for group in ("parameters", "gradients", "standard_error", "sign_agreement"):
-            write_paths(file, group, getattr(result, group))
+            write_paths(file, group, getattr(result, group), units if group == "parameters" else {})
         health = file.create_group("health")
         for name, value in result.health.items():
             if value is None:
@@ -84,37 +87,19 @@ def read_gradients(path: Path) -> Gradients:
         )
 
 
-def write_learned(path: Path, best: Mapping[str, Number], final: Mapping[str, Number]) -> None:
-    """Writes ``learned.h5``. Raises OutputError."""
+def write_learned(
+    path: Path, best: Mapping[str, Number], final: Mapping[str, Number], units: Mapping[str, str]
+) -> None:
+    """Writes ``learned.h5``; `units` are those of the parameters by path. Raises OutputError."""
     with replacing_h5(path) as file:
-        write_paths(file, "best", best)
-        write_paths(file, "final", final)
+        write_paths(file, "best", best, units)
+        write_paths(file, "final", final, units)
 
 
-def write_paths(file: h5py.File, group: str, values: Mapping[str, Number]) -> None:
-    """Puts path -> array under `group`; each dataset's attribute ``path`` keeps the path as it was."""
-    file.require_group(group)
-    for path, value in values.items():
-        file[dataset_name(group, path)] = np.asarray(value)
-        file[dataset_name(group, path)].attrs["path"] = path
-
-
-def read_paths(file: h5py.File, group: str) -> dict[str, np.ndarray]:
-    """What `write_paths` put under `group`, in the order of the names."""
-    return {path: np.asarray(data[()]) for path, data in path_datasets(file, group).items()}
-
-
-def path_datasets(file: h5py.File, group: str) -> dict[str, h5py.Dataset]:
-    """The datasets under `group` by the path that each belongs to."""
-    found: dict[str, h5py.Dataset] = {}
-
-    def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[item.attrs["path"]] = item
-
-    if group in file:
-        file[group].visititems(collect)
-    return found
+def parameter_units(path: Path) -> dict[str, str]:
+    """Path -> unit of the parameters in ``gradients.h5`` or ``training.h5`` that have one. Raises OutputError."""
+    with reading_h5(path, "a file of parameters") as file:
+        return read_units(file, "parameters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +111,19 @@ class Scan:
         value: (points,), in the units of the engine (radians).
         loss: (points,); nan where the run failed.
         gradient: (points, ...); nan where the run failed.
+        unit: of the values; None where they have none.
     """
 
     path: str
     value: np.ndarray
     loss: np.ndarray
     gradient: np.ndarray
+    unit: str | None = None
+
+    @property
+    def heading(self) -> str:
+        """The heading of a column of the values, ``value (rad)``."""
+        return "value" if self.unit is None else f"value ({self.unit})"
 
 
 def write_scan(folder: Path, scan: Scan) -> None:
@@ -139,17 +131,20 @@ def write_scan(folder: Path, scan: Scan) -> None:
     with replacing_h5(folder / SCAN) as file:
         file.attrs["path"] = scan.path
         file["value"], file["loss"], file["gradient"] = scan.value, scan.loss, scan.gradient
+        if scan.unit is not None:
+            file["value"].attrs["unit"] = scan.unit
     inner = scan.gradient.shape[1:]
     labels = [".".join(("gradient", *map(str, index))) for index in itertools.product(*map(range, inner))]
     flat = scan.gradient.reshape(len(scan.value), len(labels))
     rows = [[value, loss, *row] for value, loss, row in zip(scan.value, scan.loss, flat, strict=True)]
-    write_csv(folder / SCAN_CSV, ["value", "loss", *labels], rows)
+    write_csv(folder / SCAN_CSV, [scan.heading, "loss", *labels], rows)
 
 
 def read_scan(folder: Path) -> Scan:
     """Reads ``scan.h5`` of `folder`. Raises OutputError."""
     with reading_h5(folder / SCAN, "a scan") as file:
-        return Scan(_python(file.attrs["path"]), file["value"][()], file["loss"][()], file["gradient"][()])
+        value, loss, gradient = (file[name] for name in ("value", "loss", "gradient"))
+        return Scan(_python(file.attrs["path"]), value[()], loss[()], gradient[()], value.attrs.get("unit"))
 
 
 def write_weights(path: Path, leaves: Mapping[str, Number]) -> None:

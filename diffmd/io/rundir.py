@@ -9,21 +9,20 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import importlib.metadata
 import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from diffmd import __version__
 from diffmd.errors import ConfigError, OutputError
+from diffmd.io.copies import copies_of
 from diffmd.io.files import output_errors, read_json, reason, sha256, write_json, write_text
 from diffmd.io.pictures import MANIFEST, PLOTS, own_pictures
+from diffmd.io.trajectory import count_frames
+from diffmd.io.versions import versions
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
@@ -32,6 +31,7 @@ INPUTS, CHECKPOINTS = "inputs", "checkpoints"
 CHECKPOINT, EQUILIBRATED = f"{CHECKPOINTS}/checkpoint.h5", f"{CHECKPOINTS}/equilibrated.h5"
 TRAJECTORY, TRAJECTORY_FIRST = "trajectory.h5md", "trajectory_first.h5md"
 BEST, FINAL = "best.yaml", "final.yaml"
+_RESULTS = ("gradients.h5", "metrics.jsonl", "learned.h5", "scan.h5", "gradcheck.json")
 _OWN = (
     *(CONFIG, RUN, LOG, TRAJECTORY, TRAJECTORY_FIRST, BEST, FINAL),
     *("gradients.h5", "training.h5", "metrics.jsonl", "weights.h5", "learned.h5", "scan.h5", "scan.csv"),
@@ -47,15 +47,17 @@ class RunDirectory:
     Attributes:
         path: the directory.
         resumed: whether a run was there and is to be continued.
+        replaces: whether a run that was there goes unasked, since it ended before its first checkpoint.
         begun: whether `begin` was called.
     """
 
-    def __init__(self, path: Path, lock: int, *, resumed: bool, overwrite: bool) -> None:
+    def __init__(self, path: Path, lock: int, *, resumed: bool, overwrite: bool, replaces: bool = False) -> None:
         """Prefer `open`."""
         self.path = path
         self.resumed = resumed
+        self.replaces = replaces
         self.begun = False
-        self._overwrite = overwrite
+        self._overwrite = overwrite or replaces
         self._early: list[str] = []
         self._lock = lock
         self._record: dict[str, Any] = read_run(path) if resumed or _is_record(path / RUN) else {}
@@ -76,6 +78,9 @@ class RunDirectory:
             overwrite: take the place of the run that is there (`begin` removes it).
             resume: go on with the run that is there.
 
+        A run that ended before its first checkpoint has nothing to go on from and nothing to lose: another takes its
+        place as if nothing were there (`begin` removes it).
+
         Raises:
             ConfigError: it has files and neither way was asked for; it has files but no run; another process is
                 writing into it; it cannot be made or written into.
@@ -95,8 +100,11 @@ class RunDirectory:
             lock = os.open(path, os.O_RDONLY)
         try:
             # Once more under the lock: another run may have begun here in between.
-            _check(path, overwrite, resume)
-            return cls(path, lock, resumed=resume and (path / RUN).exists(), overwrite=overwrite)
+            spent = _ended_early(path)
+            if not spent:
+                _check(path, overwrite, resume)
+            resumed = resume and not spent and (path / RUN).exists()
+            return cls(path, lock, resumed=resumed, overwrite=overwrite, replaces=spent and not overwrite)
         except BaseException:
             os.close(lock)
             raise
@@ -133,7 +141,7 @@ class RunDirectory:
             "command": command,
             "name": name,
             "status": "running",
-            "versions": {**_versions(), "jax": jax_version},
+            "versions": {**versions(), "jax": jax_version},
             "device": device,
             "precision": precision,
             "seed": seed,
@@ -192,25 +200,22 @@ class RunDirectory:
         """
         before: Mapping[str, str] = self._record.get("inputs", {})
         # All are read before any is written: one may be an old copy whose name another takes.
-        contents = {file: _read_input(file) for file in files}
-        copies: dict[Path, str] = {}
-        digests: dict[str, str] = {}
-        for file, content in contents.items():
-            name = _free_name(file, digests)
-            copies[file], digests[name] = name, sha256(content)
-            if self.resumed and before.get(name, digests[name]) != digests[name]:
+        copies = copies_of(files, INPUTS)
+        for file, copy in copies.items():
+            if self.resumed and before.get(copy.name, copy.digest) != copy.digest:
                 raise ConfigError(f"{file} has changed since the run in {self.path} began, so it cannot be resumed")
-        for file, name in copies.items():
-            target = self.path / name
+        for copy in copies.values():
+            target = self.path / copy.name
             with output_errors(target):
                 target.parent.mkdir(exist_ok=True)
-                if not (target.exists() and sha256(target.read_bytes()) == digests[name]):
-                    target.write_bytes(contents[file])
+                if not (target.exists() and sha256(target.read_bytes()) == copy.digest):
+                    target.write_bytes(copy.content)
+        digests = {copy.name: copy.digest for copy in copies.values()}
         for name in before:
             if name not in digests:
                 _remove(self.path / name)
         self.update({"inputs": digests})
-        return copies
+        return {file: copy.name for file, copy in copies.items()}
 
     def close(self) -> None:
         """Lets other processes write into the directory, which goes where nothing began in it and it is empty."""
@@ -257,6 +262,37 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
+def is_spent(path: Path) -> bool:
+    """Whether a run in this directory ended, however, before its first checkpoint, and left no result."""
+    return _ended_early(path) and not is_held(path)
+
+
+def _ended_early(path: Path) -> bool:
+    """`is_spent` where nobody else can be writing."""
+    if not _is_record(path / RUN):
+        return False
+    record = read_run(path)
+    if record.get("status") == "finished" or any(map(_goes_on, _trajectories(path, record))):
+        return False
+    # metrics.jsonl is there, and empty, before the first epoch ends.
+    left = any((path / name).exists() and (path / name).stat().st_size for name in _RESULTS)
+    return not left and not any((path / CHECKPOINTS).glob("*.h5"))
+
+
+def _trajectories(path: Path, record: Mapping[str, Any]) -> Iterator[Path]:
+    """The trajectories of a run, but those that a training makes before its first epoch."""
+    names = {TRAJECTORY, *(name for name in record.get("files", ()) if name.endswith(".h5md"))}
+    first = Path(TRAJECTORY_FIRST).stem
+    return (path / name for name in names if not name.startswith(first))
+
+
+def _goes_on(trajectory: Path) -> bool:
+    """Whether a trajectory has more than the frame that a run starts from."""
+    with contextlib.suppress(OutputError):
+        return trajectory.exists() and count_frames(trajectory) > 1
+    return False
+
+
 def read_run(path: Path) -> dict[str, Any]:
     """The content of run.json of a run directory. Raises OutputError."""
     record = read_json(path / RUN)
@@ -280,7 +316,7 @@ def _check(path: Path, overwrite: bool, resume: bool) -> None:
         entries = [entry.name for entry in path.iterdir() if entry.name != LOCK]
     except OSError as error:
         raise ConfigError(f"cannot look into the output directory {path}: {reason(error)}") from error
-    if not entries:
+    if not entries or is_spent(path):
         return
     if not (overwrite or resume):
         raise ConfigError(
@@ -348,35 +384,6 @@ def _remove(file: Path) -> None:
         return
     except OSError as error:
         raise ConfigError(f"cannot remove {file}: {reason(error)}") from error
-
-
-def _read_input(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {reason(error)}") from error
-
-
-def _free_name(file: Path, taken: Mapping[str, str]) -> str:
-    return next(name for name in _names(file) if name not in taken)
-
-
-def _names(file: Path) -> Iterator[str]:
-    yield f"{INPUTS}/{file.name}"
-    number = 2
-    while True:
-        yield f"{INPUTS}/{file.stem}-{number}{file.suffix}"
-        number += 1
-
-
-def _versions() -> dict[str, str]:
-    found = {"diffmd": __version__, "python": platform.python_version(), "platform": sys.platform}
-    for package in ("jaxlib", "numpy", "optax", "h5py"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    return found
 
 
 def _now() -> str:

@@ -1,4 +1,8 @@
-"""What grows while a training runs: ``training.h5`` (every number) and ``metrics.jsonl`` (a line an epoch)."""
+"""What grows while a training runs: ``training.h5`` (every number) and ``metrics.jsonl`` (a line an epoch).
+
+``training.h5``: ``/epoch``, ``/loss``, ``/terms``, ``/gradient_norm``, ``/parameters/<path>``, ``/gradients/<path>``
+and, where the method gives it, ``/standard_error/<path>``, an epoch a row; paths as `diffmd.io.by_path` says.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,16 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
 
 from diffmd.errors import OutputError
+from diffmd.io.by_path import columns, describe_column, read_paths, stored_columns
 from diffmd.io.files import output_errors, reading_h5, replacing_h5, write_text
 from diffmd.io.growing import GrowingTable, add_growing
 from diffmd.io.pending import PendingH5
-from diffmd.io.results import path_datasets
 from diffmd.io.values import Number, dataset_name, plain, summarize
 
 TRAINING, METRICS = "training.h5", "metrics.jsonl"
@@ -84,10 +88,9 @@ class TrainingLog:
         self._metrics = folder / METRICS
         self._store = PendingH5(folder / TRAINING)
         try:
-            groups = {group: path_datasets(self._store.file, group) for group in (*_GROUPS, _ERROR)}
-            self._errors = groups[_ERROR]
-            columns = [dataset_name(group, path) for group, found in groups.items() for path in found]
-            self._table = GrowingTable(self._store, _EPOCH, ("/loss", "/terms", "/gradient_norm", *columns))
+            self._columns = {group: stored_columns(self._store.file, group) for group in (*_GROUPS, _ERROR)}
+            names = [dataset_name(group, column.path) for group, found in self._columns.items() for column in found]
+            self._table = GrowingTable(self._store, _EPOCH, ("/loss", "/terms", "/gradient_norm", *names))
         except KeyError as error:
             self._store.close()
             raise OutputError(f"cannot continue {folder / TRAINING}: it is not {_WHAT}") from error
@@ -96,7 +99,15 @@ class TrainingLog:
             raise
 
     @classmethod
-    def create(cls, folder: Path, terms: int, parameters: Mapping[str, Number], *, errors: bool = False) -> TrainingLog:
+    def create(
+        cls,
+        folder: Path,
+        terms: int,
+        parameters: Mapping[str, Number],
+        *,
+        errors: bool = False,
+        units: Mapping[str, str] = MappingProxyType({}),
+    ) -> TrainingLog:
         """An empty record in place of any other.
 
         Args:
@@ -104,6 +115,7 @@ class TrainingLog:
             terms: number of loss terms.
             parameters: path -> value; gradients have the same paths, shapes and types.
             errors: whether there is room for the gradients' standard errors.
+            units: path -> unit of the parameters that have one: angles are radians.
 
         Raises:
             OutputError: the files cannot be made.
@@ -115,10 +127,10 @@ class TrainingLog:
             add_growing(file, "/gradient_norm", (), "f8")
             for group in (*_GROUPS, _ERROR) if errors else _GROUPS:
                 file.create_group(group)
-                for path, value in parameters.items():
-                    array = np.asarray(value)
-                    data = add_growing(file, dataset_name(group, path), array.shape, array.dtype)
-                    data.attrs["path"] = path
+                for column in columns(parameters):
+                    array = column.packed(parameters)
+                    add_growing(file, dataset_name(group, column.path), array.shape, array.dtype)
+                    describe_column(file, group, column, units if group == "parameters" else {})
         write_text(folder / METRICS, "")
         return cls(folder)
 
@@ -144,18 +156,25 @@ class TrainingLog:
             "/loss": np.float64(row.loss),
             "/terms": np.asarray(row.terms, np.float64),
             "/gradient_norm": np.float64(row.gradient_norm),
-            **{dataset_name("parameters", path): value for path, value in row.parameters.items()},
-            **{dataset_name("gradients", path): value for path, value in row.gradients.items()},
+            **self._packed("parameters", row.parameters),
+            **self._packed("gradients", row.gradients),
         }
-        for path, data in self._errors.items():
-            error = (row.standard_error or {}).get(path, np.full(data.shape[1:], np.nan))
-            values[dataset_name(_ERROR, path)] = error
+        if self._columns[_ERROR]:
+            unknown = {path: np.full(np.shape(value), np.nan) for path, value in row.gradients.items()}
+            values |= self._packed(_ERROR, {**unknown, **(row.standard_error or {})})
         self._table.append(np.array([row.epoch]), {name: np.asarray(value)[None] for name, value in values.items()})
         line = json.dumps(metrics_line(row), ensure_ascii=False) + "\n"
         with output_errors(self._metrics), self._metrics.open("a", encoding="utf-8") as stream:
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
+
+    def _packed(self, group: str, by_path: Mapping[str, Number]) -> dict[str, np.ndarray]:
+        """Dataset -> values of an epoch. Raises ValueError where paths are missing or unknown."""
+        known = {path for column in self._columns[group] for path in column.paths}
+        if set(by_path) != known:
+            raise ValueError(f"{group} of {sorted(by_path)} given, of {sorted(known)} expected")
+        return {dataset_name(group, column.path): column.packed(by_path) for column in self._columns[group]}
 
     def _truncate(self, last_epoch: int) -> None:
         self._table.truncate(last_epoch)
@@ -202,9 +221,9 @@ def read_training(folder: Path) -> Training:
             loss=file["loss"][:count],
             terms=file["terms"][:count],
             gradient_norm=file["gradient_norm"][:count],
-            parameters={path: data[:count] for path, data in path_datasets(file, "parameters").items()},
-            gradients={path: data[:count] for path, data in path_datasets(file, "gradients").items()},
-            standard_error={path: data[:count] for path, data in path_datasets(file, _ERROR).items()},
+            parameters=read_paths(file, "parameters", slice(count)),
+            gradients=read_paths(file, "gradients", slice(count)),
+            standard_error=read_paths(file, _ERROR, slice(count)),
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from diffmd.io.files import reading_h5
-from diffmd.io.h5md import ROOT, SERIES, STEP, TIME, Topology
+from diffmd.io.h5md import ROOT, SERIES, SPACING, STEP, TIME, Topology
 from diffmd.units import SYSTEMS, Units
 
 _WHAT = "a trajectory that diffmd wrote"
@@ -103,7 +103,7 @@ class Trajectory:
         velocities: (frames, atoms, 3).
         forces: (frames, atoms, 3).
         box: the matrices H (frames, 3, 3), rows a, b, c; None where there is no periodicity.
-        observables: name -> (frames, ...).
+        observables: name -> (frames, ...), without the spacing of frames.
         series: name -> values with samples of their own; ``<name>.step`` and ``<name>.time`` stand beside them.
         units: the unit system.
     """
@@ -140,6 +140,7 @@ def read_trajectory(path: Path) -> Trajectory:
         group, observables = file[ROOT], file["observables"]
         periodic = "edges" in group["box"]
         lengths = [len(observables[name]["value"]) for name in observables]
+        measured = [name for name in observables if name != SPACING]
         lengths += [len(group[name]["value"]) for name in ("position", "velocity", "force")]
         count = min(len(file[STEP]), len(file[TIME]), *lengths)
         dense = file[SERIES]
@@ -162,7 +163,7 @@ def read_trajectory(path: Path) -> Trajectory:
             forces=frames("force"),
             box=frames("box/edges") if periodic else None,
             observables=Series(
-                path, {name: f"observables/{name}/value" for name in observables}, dict.fromkeys(observables, count)
+                path, {name: f"observables/{name}/value" for name in measured}, dict.fromkeys(measured, count)
             ),
             series=Series(
                 path, {labels[key]: at for key, at in parts.items()}, {labels[key]: rows[key[0]] for key in parts}
@@ -189,4 +190,5 @@ def _topology(file: h5py.File, periodic: bool) -> Topology:
         charges=group["charge"][:],
         bonds=bonds,
         periodic=periodic,
+        names=tuple(group["name"].asstr()[:]) if "name" in group else None,
     )

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from diffmd.paths import slashed
+
 Number = np.ndarray | np.generic | float | int
 """An array, or one number."""
 
@@ -59,4 +61,4 @@ def refer(value: Any, file: str, dataset: str, limit: int = REFERENCE_LIMIT) -> 
 
 def dataset_name(group: str, path: str) -> str:
     """The HDF5 name of a parameter: ``potentials.lj.sigma`` in ``gradients`` is ``/gradients/potentials/lj/sigma``."""
-    return f"/{group}/{path.replace('.', '/')}"
+    return f"/{group}/{slashed(path)}"

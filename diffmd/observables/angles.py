@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
@@ -12,13 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import Field
 
-from diffmd.observables.base import Frame, Observable, ObservableContext
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
 from diffmd.observables.listed import EACH, listed
 from diffmd.observables.vectors import cosine, displacements, dot, rounding
 from diffmd.potentials.elementwise import safe_norm
 from diffmd.potentials.term_lists import Chain
-from diffmd.spec import OBSERVABLES, Spec, quantity
-from diffmd.spec import Angle as Radians
+from diffmd.spec import OBSERVABLES, quantity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,17 +113,8 @@ class Dihedral(Observable):
         return values if self.each else jnp.mean(values, axis=0)
 
 
-class AngularSpec(Spec, abc.ABC):
-    """An observable that may be of angles, whose targets are angles then."""
-
-    @property
-    @abc.abstractmethod
-    def angular(self) -> bool:
-        """Whether its values are angles [radians]."""
-
-
 @OBSERVABLES.register
-class AngleSpec(AngularSpec):
+class AngleSpec(MeasuredSpec):
     """Mean over the listed triples of atoms of the angle at the middle one (0 to pi), or of its cosine."""
 
     kind: Literal["angle"] = "angle"
@@ -133,7 +122,7 @@ class AngleSpec(AngularSpec):
         doc="Triples of atoms, counted from zero, vertex in the middle; or {chain: [first, last]}, each three in a row."
     )
     output: Literal["angle", "cosine"] = quantity(
-        "angle", doc="angle: in radians; cosine: smooth also where an angle is straight.", unit="angle"
+        "angle", doc="angle: in radians; cosine: smooth also where an angle is straight."
     )
     each: bool = EACH
 
@@ -146,13 +135,13 @@ class AngleSpec(AngularSpec):
         return Angle(listed(self.triples, 3, context, "triples"), self.output == "cosine", self.each)
 
     @property
-    def angular(self) -> bool:
-        """See `AngularSpec`."""
-        return self.output == "angle"
+    def dimension(self) -> str:
+        """See `MeasuredSpec`."""
+        return "angle" if self.output == "angle" else "1"
 
 
 @OBSERVABLES.register
-class DihedralSpec(AngularSpec):
+class DihedralSpec(MeasuredSpec):
     """Mean over the listed quadruples of the dihedral angle about the middle bond: IUPAC's sign, cis 0, trans pi."""
 
     kind: Literal["dihedral"] = "dihedral"
@@ -162,9 +151,8 @@ class DihedralSpec(AngularSpec):
     output: Literal["angle", "cosine", "vector"] = quantity(
         "angle",
         doc="angle: in radians, within pi of `center`; cosine; vector: [cos, sin], which jumps nowhere.",
-        unit="angle",
     )
-    center: Radians = quantity(
+    center: float = quantity(
         0.0, doc="Angles are given from center - pi to center + pi: the jump lies opposite.", unit="angle"
     )
     each: bool = EACH
@@ -178,6 +166,6 @@ class DihedralSpec(AngularSpec):
         return Dihedral(listed(self.quadruples, 4, context, "quadruples"), self.output, self.center, self.each)
 
     @property
-    def angular(self) -> bool:
-        """See `AngularSpec`."""
-        return self.output == "angle"
+    def dimension(self) -> str:
+        """See `MeasuredSpec`."""
+        return "angle" if self.output == "angle" else "1"

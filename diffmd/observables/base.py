@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box
 from diffmd.dynamics.frame import Frame
 from diffmd.errors import ConfigError
+from diffmd.spec import Spec
 from diffmd.system import System
 
 
@@ -62,6 +63,26 @@ class SeriesObservable(abc.ABC):
         return 2
 
 
+class MeasuredSpec(Spec):
+    """The section of an observable whose values have a unit; targets may be written in it.
+
+    Attributes:
+        measured: dimension of its values; `dimension` where it hangs on an option.
+    """
+
+    measured: ClassVar[str]
+
+    @property
+    def dimension(self) -> str:
+        """Dimension of its values, such as ``energy/length^3``; ``1`` of pure numbers."""
+        return self.measured
+
+
+def dimension_of(section: Spec) -> str:
+    """Dimension of the values of an observable's section; ``1`` where they have none, or none that is known."""
+    return section.dimension if isinstance(section, MeasuredSpec) else "1"
+
+
 ReadStructure = tuple[Float[np.ndarray, "atoms 3"], Box | None]
 
 
@@ -88,6 +109,7 @@ class ObservableContext:
         load_function: (``./mine.py:function`` or ``package.module:function``, path in the config where it stands, for
             errors) -> the function.
         potentials: names of the system's potentials.
+        bonds: pairs of atoms that potentials bond; along them the start, and the structures read, are whole.
     """
 
     system: System
@@ -97,6 +119,7 @@ class ObservableContext:
     read_structure: Callable[[str, int, str], ReadStructure] = _no_structure
     load_function: Callable[[str, str], Callable[..., Any]] = _no_function
     potentials: tuple[str, ...] = ()
+    bonds: Int[np.ndarray, "bonds 2"] = dataclasses.field(default_factory=lambda: np.zeros((0, 2), int))
 
     def path(self, below: str) -> str:
         """Path in the config of what stands `below` this observable, for errors."""

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from diffmd.box import volume
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, Observable, ObservableContext
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
 from diffmd.observables.cells import CELLS, SOFTNESS, Cells, Counts
 from diffmd.observables.selection import ATOMS, TYPES, select, take
 from diffmd.spec import OBSERVABLES, Spec, quantity
@@ -49,13 +49,18 @@ class DensityFluctuation(Observable):
 
 
 @OBSERVABLES.register
-class DensitySpec(Spec):
+class DensitySpec(MeasuredSpec):
     """N / V [1/length^3], or the mass per volume [mass/length^3]. 1 g/mol/nm^3 = 1.66054 kg/m^3."""
 
     kind: Literal["density"] = "density"
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES
     of: Literal["number", "mass"] = quantity("number", doc="number: atoms per volume; mass: their mass per volume.")
+
+    @property
+    def dimension(self) -> str:
+        """See `MeasuredSpec`."""
+        return "1/length^3" if self.of == "number" else "mass/length^3"
 
     def build(self, context: ObservableContext) -> Observable:
         """The observable.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, ObservableContext, SeriesObservable
+from diffmd.observables.base import Frame, MeasuredSpec, ObservableContext, SeriesObservable
 from diffmd.observables.msd import MeanSquaredDisplacement, squared_displacements
 from diffmd.observables.selection import ATOMS, TYPES, select
 from diffmd.observables.series import LAGS, REMOVE_COM, lags_of, spacing
 from diffmd.observables.vacf import VelocityAutocorrelation
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,9 +86,10 @@ class GreenKuboDiffusion(SeriesObservable):
 
 
 @OBSERVABLES.register
-class EinsteinDiffusionSpec(Spec):
+class EinsteinDiffusionSpec(MeasuredSpec):
     """D = slope / 6 of the mean squared displacement, fitted between two lags [length^2/time]."""
 
+    measured: ClassVar[str] = "length^2/time"
     kind: Literal["diffusion_einstein"] = "diffusion_einstein"
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES
@@ -113,9 +114,10 @@ class EinsteinDiffusionSpec(Spec):
 
 
 @OBSERVABLES.register
-class GreenKuboDiffusionSpec(Spec):
+class GreenKuboDiffusionSpec(MeasuredSpec):
     """D = (1/3) integral of the velocity autocorrelation over the lags [length^2/time]."""
 
+    measured: ClassVar[str] = "length^2/time"
     kind: Literal["diffusion_green_kubo"] = "diffusion_green_kubo"
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ from pydantic import Field
 
 from diffmd.box import Components
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, Observable, ObservableContext
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
 from diffmd.observables.images import BLOCK, components, shortest, squared
 from diffmd.observables.selection import ATOMS, TYPES, select, take
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 
 def _root(x: Array) -> Array:
@@ -79,9 +79,10 @@ class Distance(Observable):
 
 
 @OBSERVABLES.register
-class NearestDistanceSpec(Spec):
+class NearestDistanceSpec(MeasuredSpec):
     """Mean over the selected atoms of the distance to the nearest other selected atom, periodic images included."""
 
+    measured: ClassVar[str] = "length"
     kind: Literal["nearest_distance"] = "nearest_distance"
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES
@@ -99,9 +100,10 @@ class NearestDistanceSpec(Spec):
 
 
 @OBSERVABLES.register
-class DistanceSpec(Spec):
+class DistanceSpec(MeasuredSpec):
     """Mean over the listed pairs of atoms of their distance, by the shortest periodic image."""
 
+    measured: ClassVar[str] = "length"
     kind: Literal["distance"] = "distance"
     pairs: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = quantity(
         doc="Pairs of atoms, counted from zero: [[0, 2], [3, 5]]."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box, Components
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, Observable, ObservableContext
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
 from diffmd.observables.images import BLOCK, components, shortest, squared
 from diffmd.observables.reference import REFERENCE, Reference, reference_structure
 from diffmd.observables.selection import ATOMS, TYPES, select, take
 from diffmd.observables.vectors import root
-from diffmd.spec import OBSERVABLES, Spec
+from diffmd.spec import OBSERVABLES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,9 +60,10 @@ def _distances(box: Box, one: Components, all_of_them: Components) -> Float[Arra
 
 
 @OBSERVABLES.register
-class DistanceDeviationSpec(Spec):
+class DistanceDeviationSpec(MeasuredSpec):
     """dRMSD: the root-mean-square deviation of the selected atoms' distances from those of a reference [length]."""
 
+    measured: ClassVar[str] = "length"
     kind: Literal["drmsd"] = "drmsd"
     reference: Reference = REFERENCE
     atoms: list[int] | None = ATOMS

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, Observable, ObservableContext
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
+from diffmd.spec import OBSERVABLES, quantity
 
 
 def kinetic_energy(frame: Frame) -> Float[Array, ""]:
@@ -83,9 +83,10 @@ class Temperature(Observable):
 
 
 @OBSERVABLES.register
-class PotentialEnergySpec(Spec):
+class PotentialEnergySpec(MeasuredSpec):
     """The potential energy [energy]: of all potentials, or of one."""
 
+    measured: ClassVar[str] = "energy"
     kind: Literal["potential_energy"] = "potential_energy"
     potential: str | None = quantity(None, doc="Name of the one potential whose energy is meant; null: all of them.")
 
@@ -104,9 +105,10 @@ class PotentialEnergySpec(Spec):
 
 
 @OBSERVABLES.register
-class KineticEnergySpec(Spec):
+class KineticEnergySpec(MeasuredSpec):
     """The kinetic energy (1/2) sum_i m_i v_i^2 [energy]."""
 
+    measured: ClassVar[str] = "energy"
     kind: Literal["kinetic_energy"] = "kinetic_energy"
 
     def build(self, context: ObservableContext) -> Observable:
@@ -115,9 +117,10 @@ class KineticEnergySpec(Spec):
 
 
 @OBSERVABLES.register
-class TotalEnergySpec(Spec):
+class TotalEnergySpec(MeasuredSpec):
     """Potential plus kinetic energy [energy]."""
 
+    measured: ClassVar[str] = "energy"
     kind: Literal["total_energy"] = "total_energy"
 
     def build(self, context: ObservableContext) -> Observable:
@@ -126,9 +129,10 @@ class TotalEnergySpec(Spec):
 
 
 @OBSERVABLES.register
-class TemperatureSpec(Spec):
+class TemperatureSpec(MeasuredSpec):
     """T = 2 E_kin / (n_f k_B) [temperature], n_f = 3N - 3 where momentum is conserved, else 3N."""
 
+    measured: ClassVar[str] = "temperature"
     kind: Literal["temperature"] = "temperature"
 
     def build(self, context: ObservableContext) -> Observable:

@@ -14,6 +14,7 @@ from diffmd.errors import ConfigError
 from diffmd.observables.base import Frame, Observable, ObservableContext
 from diffmd.observables.eigenvalues import largest_eigenvalue
 from diffmd.observables.listed import chained, check_atoms
+from diffmd.observables.molecules import check_whole
 from diffmd.observables.superposition import covariance
 from diffmd.observables.vectors import cosine, root, rounding, shortest_images
 from diffmd.potentials.elementwise import safe_norm
@@ -111,6 +112,7 @@ class StraightnessSpec(Spec):
             if not group:
                 raise ConfigError("the list is empty", context.path(f"centers.{number}"))
             check_atoms(group, context, f"centers.{number}")
+        check_whole(context, [np.array(group) for group in groups], None, "start from whole molecules")
         size = max(len(group) for group in groups)
         atoms = np.array([group + [0] * (size - len(group)) for group in groups])
         weights = np.array([[1 / len(group)] * len(group) + [0.0] * (size - len(group)) for group in groups])

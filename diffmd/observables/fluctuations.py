@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,12 +16,12 @@ from jaxtyping import Array, Float, Int
 
 from diffmd.box import volume
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, ObservableContext, SeriesObservable
+from diffmd.observables.base import Frame, MeasuredSpec, ObservableContext, SeriesObservable
 from diffmd.observables.cells import CELLS, SOFTNESS, Cells, Counts
 from diffmd.observables.energies import kinetic_energy, temperature
 from diffmd.observables.given_temperature import Given, Temperature, given_temperature
 from diffmd.observables.selection import take
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 TEMPERATURE = quantity(
     None,
@@ -138,9 +138,10 @@ class VolumeCompressibility(SeriesObservable):
 
 
 @OBSERVABLES.register
-class HeatCapacitySpec(Spec):
+class HeatCapacitySpec(MeasuredSpec):
     """C_V = var(E) / (k_B T^2) over the frames of a canonical run [energy/temperature]."""
 
+    measured: ClassVar[str] = "energy/temperature"
     kind: Literal["heat_capacity"] = "heat_capacity"
     temperature: Given = TEMPERATURE
     per_atom: bool = quantity(False, doc="Whether it is divided by the number of atoms.")
@@ -152,12 +153,13 @@ class HeatCapacitySpec(Spec):
 
 
 @OBSERVABLES.register
-class CompressibilitySpec(Spec):
+class CompressibilitySpec(MeasuredSpec):
     """The isothermal compressibility kappa_T = -(1/V) dV/dP from fluctuations over the frames [length^3/energy].
 
     Of the number of atoms in cells of a box of constant volume, or of the volume at constant pressure.
     """
 
+    measured: ClassVar[str] = "length^3/energy"
     kind: Literal["compressibility"] = "compressibility"
     ensemble: Literal["number", "volume"] = quantity(
         "number",

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, Observable, ObservableContext
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
+from diffmd.spec import OBSERVABLES, quantity
 
 
 @jax.custom_jvp
@@ -67,7 +67,7 @@ def _signed_root(x: Array) -> Array:
 
 
 @OBSERVABLES.register
-class FrequenciesSpec(Spec):
+class FrequenciesSpec(MeasuredSpec):
     """Angular frequencies of the normal modes of vibration, ascending [1/time].
 
     Measure them at a minimum (integrator: quickmin; gradient method: implicit). In md units a wavenumber in 1/cm is
@@ -87,6 +87,11 @@ class FrequenciesSpec(Spec):
         ge=0,
     )
     squared: bool = quantity(False, doc="true: omega^2, the eigenvalues themselves; false: omega.")
+
+    @property
+    def dimension(self) -> str:
+        """See `MeasuredSpec`."""
+        return "1/time^2" if self.squared else "1/time"
 
     def build(self, context: ObservableContext) -> Observable:
         """The observable.

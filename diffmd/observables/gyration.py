@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from diffmd.observables.base import Frame, Observable, ObservableContext
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
 from diffmd.observables.eigenvalues import largest_eigenvalue
 from diffmd.observables.molecules import MASSES, MOLECULES, UNWRAP, Molecules, molecules
 from diffmd.observables.selection import ATOMS, TYPES
 from diffmd.observables.superposition import covariance
 from diffmd.observables.vectors import root, rounding
-from diffmd.spec import OBSERVABLES, Spec
+from diffmd.spec import OBSERVABLES
 
 
 def gyration_tensors(frame: Frame, of: Molecules) -> Float[Array, "molecules 3 3"]:
@@ -107,11 +107,11 @@ class EndToEnd(Observable):
         return jnp.mean(root(jnp.sum((x[:, -1] - x[:, 0]) ** 2, axis=-1), _extent(frame, self.molecules)))
 
 
-class _MoleculesSpec(Spec):
+class _MoleculesSpec(MeasuredSpec):
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES
     molecules: int = MOLECULES
-    unwrap: bool = UNWRAP
+    unwrap: bool | None = UNWRAP
 
 
 class _WeighedSpec(_MoleculesSpec):
@@ -125,6 +125,7 @@ class _WeighedSpec(_MoleculesSpec):
 class RadiusOfGyrationSpec(_WeighedSpec):
     """Radius of gyration R_g [length] of the selected atoms, which should be a molecule, or several alike."""
 
+    measured: ClassVar[str] = "length"
     kind: Literal["radius_of_gyration"] = "radius_of_gyration"
 
     def build(self, context: ObservableContext) -> Observable:
@@ -136,6 +137,7 @@ class RadiusOfGyrationSpec(_WeighedSpec):
 class GyrationTensorSpec(_WeighedSpec):
     """Gyration tensor S (3 x 3) [length^2] of the selected atoms, which should be a molecule, or several alike."""
 
+    measured: ClassVar[str] = "length^2"
     kind: Literal["gyration_tensor"] = "gyration_tensor"
 
     def build(self, context: ObservableContext) -> Observable:
@@ -147,6 +149,7 @@ class GyrationTensorSpec(_WeighedSpec):
 class AsphericitySpec(_WeighedSpec):
     """Asphericity b = l_3 - (l_1 + l_2) / 2 of the gyration tensor's eigenvalues [length^2]."""
 
+    measured: ClassVar[str] = "length^2"
     kind: Literal["asphericity"] = "asphericity"
 
     def build(self, context: ObservableContext) -> Observable:
@@ -158,6 +161,7 @@ class AsphericitySpec(_WeighedSpec):
 class ShapeAnisotropySpec(_WeighedSpec):
     """Relative shape anisotropy kappa^2 of the gyration tensor, from 0 (isotropic) to 1 (a line)."""
 
+    measured: ClassVar[str] = "1"
     kind: Literal["shape_anisotropy"] = "shape_anisotropy"
 
     def build(self, context: ObservableContext) -> Observable:
@@ -169,6 +173,7 @@ class ShapeAnisotropySpec(_WeighedSpec):
 class EndToEndSpec(_MoleculesSpec):
     """Distance from the first to the last selected atom [length], or the mean of those of several molecules alike."""
 
+    measured: ClassVar[str] = "length"
     kind: Literal["end_to_end"] = "end_to_end"
 
     def build(self, context: ObservableContext) -> Observable:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from diffmd.observables.base import Frame, ObservableContext, SeriesObservable
+from diffmd.observables.base import Frame, MeasuredSpec, ObservableContext, SeriesObservable
 from diffmd.observables.selection import ATOMS, TYPES, select, take
 from diffmd.observables.series import (
     LAGS,
@@ -21,7 +21,7 @@ from diffmd.observables.series import (
     over_origins,
     without_drift,
 )
-from diffmd.spec import OBSERVABLES, Spec
+from diffmd.spec import OBSERVABLES
 
 
 def squared_displacements(x: Float[Array, "frames atoms 3"], lags: range) -> Float[Array, "lags"]:
@@ -68,9 +68,10 @@ class MeanSquaredDisplacement(SeriesObservable):
 
 
 @OBSERVABLES.register
-class MeanSquaredDisplacementSpec(Spec):
+class MeanSquaredDisplacementSpec(MeasuredSpec):
     """< |x(t + k dt) - x(t)|^2 > over time origins and atoms, as a curve over the lags' times [length^2]."""
 
+    measured: ClassVar[str] = "length^2"
     kind: Literal["msd"] = "msd"
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES

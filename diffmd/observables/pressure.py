@@ -23,10 +23,10 @@ from jaxtyping import Array, Float
 
 from diffmd.box import volume
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, Observable, ObservableContext
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
 from diffmd.observables.energies import kinetic_energy
 from diffmd.observables.given_temperature import Given, Temperature, given_temperature
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 TEMPERATURE = quantity(
     None,
@@ -102,9 +102,10 @@ def _boltzmann(context: ObservableContext) -> float:
 
 
 @OBSERVABLES.register
-class PressureSpec(Spec):
+class PressureSpec(MeasuredSpec):
     """P = (2 E_kin + tr W) / (3 V), W the virial [energy/length^3]. Needs a periodic box."""
 
+    measured: ClassVar[str] = "energy/length^3"
     kind: Literal["pressure"] = "pressure"
     temperature: Given = TEMPERATURE
 
@@ -118,9 +119,10 @@ class PressureSpec(Spec):
 
 
 @OBSERVABLES.register
-class StressTensorSpec(Spec):
+class StressTensorSpec(MeasuredSpec):
     """sigma = -(sum m v (x) v + W) / V, W the virial [energy/length^3]; tension is positive. Needs a periodic box."""
 
+    measured: ClassVar[str] = "energy/length^3"
     kind: Literal["stress_tensor"] = "stress_tensor"
     temperature: Given = TEMPERATURE
 

@@ -113,7 +113,7 @@ class PythonSeries(SeriesObservable):
 class PythonObservableSpec(Spec):
     """The user's own observable: a JAX function(frame, types, parameters) -> real number or array.
 
-    `frame` has positions (unwrapped), velocities, masses, box (with vectors), time, potential_energy(),
+    `frame` has positions (unwrapped), velocities, masses, box (with vectors), neighbors, time, potential_energy(),
     potential_energies() by name and virial(); `types` is the type index of each atom. With ``series`` the function gets
     a mapping of arrays, frames first, instead of a frame.
     """

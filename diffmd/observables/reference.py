@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 
 from diffmd.box import Box
+from diffmd.connectivity import among, made_whole
 from diffmd.errors import ConfigError
 from diffmd.observables.base import ObservableContext
 from diffmd.spec import Spec, quantity
@@ -58,7 +59,8 @@ def reference_structure(
 ) -> tuple[Float[np.ndarray, "selected 3"], Box]:
     """The reference positions of the selected atoms [length], zeros where they are not `known`, and their box.
 
-    That is the one of the start; of a file its own, where both it and the system have one.
+    That is the one of the start; of a file its own, where both it and the system have one. Bonds that the box tore are
+    whole.
 
     Raises:
         ConfigError: for a file that cannot be read or has another number of atoms, or values of another number.
@@ -71,10 +73,11 @@ def reference_structure(
         every, box = context.read_structure(reference.path, reference.frame, context.path("reference"))
         return every[selected], context.box if box is None or not context.box.periodic else box
     values = np.asarray(reference.values, dtype=float)
+    vectors = np.asarray(context.box.vectors, float) if context.box.periodic else None
     if len(values) == size:
-        return values[selected], context.box
+        return made_whole(values, context.bonds, vectors).positions[selected], context.box
     if len(values) == len(selected):
-        return values, context.box
+        return made_whole(values, among(context.bonds, selected), vectors).positions, context.box
     counts = f"{size}" if size == len(selected) else f"{size}, or those of the {len(selected)} selected"
     message = f"has positions of {len(values)} atoms; the system has {counts}"
     raise ConfigError(message, context.path("reference.values"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,13 @@ from jaxtyping import Array, Float
 
 from diffmd.box import transform
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, Observable, ObservableContext
-from diffmd.observables.molecules import UNWRAP, Molecules
-from diffmd.observables.reference import REFERENCE, Reference, reference_structure
+from diffmd.observables.base import Frame, MeasuredSpec, Observable, ObservableContext
+from diffmd.observables.molecules import UNWRAP, Molecules, check_reference, check_whole
+from diffmd.observables.reference import REFERENCE, Reference, known, reference_structure
 from diffmd.observables.selection import ATOMS, TYPES, select
 from diffmd.observables.superposition import covariance, optimal_rotation
 from diffmd.observables.vectors import root, whole
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,19 +55,20 @@ class Deviation(Observable):
 
 
 @OBSERVABLES.register
-class DeviationSpec(Spec):
+class DeviationSpec(MeasuredSpec):
     """RMSD of the selected atoms from a reference structure [length], after optimal translation and rotation (Kabsch).
 
     Never a reflection. Positions are unwrapped, so the selection should be a molecule, or what moves together.
     """
 
+    measured: ClassVar[str] = "length"
     kind: Literal["rmsd"] = "rmsd"
     reference: Reference = REFERENCE
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES
     masses: bool = quantity(False, doc="true: atoms weigh by their masses; false: all the same.")
     superpose: bool = quantity(True, doc="false: no translation or rotation, the deviation as the structures stand.")
-    unwrap: bool = UNWRAP
+    unwrap: bool | None = UNWRAP
 
     def build(self, context: ObservableContext) -> Observable:
         """The observable.
@@ -78,7 +79,11 @@ class DeviationSpec(Spec):
         selected = select(context, self.atoms, self.types)
         if self.superpose and len(selected) < 2:
             raise ConfigError("one atom superposes on any other; select at least two", context.name)
+        if self.superpose:
+            check_whole(context, [selected], self.unwrap)
         reference, box = reference_structure(self.reference, context, selected)
+        if self.superpose and known(self.reference, context):
+            check_reference(context, selected, reference, box, self.unwrap)
         if self.unwrap:
             reference = np.asarray(whole(box, jnp.asarray(reference, dtype=float)))
-        return Deviation(Molecules(selected[None], self.masses, self.unwrap), reference, self.superpose)
+        return Deviation(Molecules(selected[None], self.masses, self.unwrap is True), reference, self.superpose)

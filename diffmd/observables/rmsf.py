@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 
 from diffmd.box import transform
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Frame, ObservableContext, SeriesObservable
-from diffmd.observables.molecules import UNWRAP, Molecules
+from diffmd.observables.base import Frame, MeasuredSpec, ObservableContext, SeriesObservable
+from diffmd.observables.molecules import UNWRAP, Molecules, check_whole
 from diffmd.observables.selection import ATOMS, TYPES, select
 from diffmd.observables.superposition import covariance, optimal_rotation
 from diffmd.observables.vectors import root
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,12 +61,13 @@ def _laid_on(x: Float[Array, "atoms 3"], first: Float[Array, "atoms 3"]) -> Floa
 
 
 @OBSERVABLES.register
-class FluctuationSpec(Spec):
+class FluctuationSpec(MeasuredSpec):
     """RMSF of the selected atoms over the frames [length]: an array, one number an atom, or their mean.
 
     Positions are unwrapped. With `superpose` the selection should be a molecule, or what moves together.
     """
 
+    measured: ClassVar[str] = "length"
     kind: Literal["rmsf"] = "rmsf"
     atoms: list[int] | None = ATOMS
     types: list[str] | None = TYPES
@@ -74,7 +75,7 @@ class FluctuationSpec(Spec):
         True, doc="true: each frame is first laid on the first one (translation and rotation); false: as it is."
     )
     each: bool = quantity(True, doc="true: the value of each atom, as an array; false: their mean.")
-    unwrap: bool = UNWRAP
+    unwrap: bool | None = UNWRAP
 
     def build(self, context: ObservableContext) -> SeriesObservable:
         """The observable.
@@ -85,4 +86,6 @@ class FluctuationSpec(Spec):
         selected = select(context, self.atoms, self.types)
         if self.superpose and len(selected) < 2:
             raise ConfigError("one atom superposes on any other; select at least two", context.name)
-        return Fluctuation(Molecules(selected[None], False, self.unwrap), self.superpose, self.each)
+        if self.superpose:
+            check_whole(context, [selected], self.unwrap)
+        return Fluctuation(Molecules(selected[None], False, self.unwrap is True), self.superpose, self.each)

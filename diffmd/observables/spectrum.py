@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffmd.observables.base import Frame, ObservableContext, SeriesObservable
+from diffmd.observables.base import Frame, MeasuredSpec, ObservableContext, SeriesObservable
 from diffmd.observables.selection import ATOMS, TYPES, select
 from diffmd.observables.series import LAGS, REMOVE_COM, lags_of, spacing
 from diffmd.observables.vacf import VelocityAutocorrelation
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 Window = Literal["hann", "none"]
 
@@ -71,7 +71,7 @@ class VelocitySpectrum(SeriesObservable):
 
 
 @OBSERVABLES.register
-class VelocitySpectrumSpec(Spec):
+class VelocitySpectrumSpec(MeasuredSpec):
     """Cosine transform of the velocity autocorrelation: S(f) = 4 integral C(t) cos(2 pi f t) dt over t > 0.
 
     Its integral over f > 0 is C(0). Mass-weighted and not normalized it is k_B T times the vibrational density of
@@ -86,6 +86,13 @@ class VelocitySpectrumSpec(Spec):
     mass_weighted: bool = quantity(False, doc="Whether each atom's correlation is multiplied by its mass.")
     remove_com: bool = REMOVE_COM
     window: Window = quantity("hann", doc="hann: w_k = cos^2(pi k / (2 (lags - 1))); none: 1.")
+
+    @property
+    def dimension(self) -> str:
+        """See `MeasuredSpec`."""
+        if self.normalized:
+            return "time"
+        return "energy*time" if self.mass_weighted else "length^2/time"
 
     def build(self, context: ObservableContext) -> SeriesObservable:
         """The observable.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from diffmd.observables.base import Frame, ObservableContext, SeriesObservable
+from diffmd.observables.base import Frame, MeasuredSpec, ObservableContext, SeriesObservable
 from diffmd.observables.selection import ATOMS, TYPES, select, take
 from diffmd.observables.series import (
     LAGS,
@@ -21,7 +21,7 @@ from diffmd.observables.series import (
     over_origins,
     without_drift,
 )
-from diffmd.spec import OBSERVABLES, Spec, quantity
+from diffmd.spec import OBSERVABLES, quantity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class VelocityAutocorrelation(SeriesObservable):
 
 
 @OBSERVABLES.register
-class VelocityAutocorrelationSpec(Spec):
+class VelocityAutocorrelationSpec(MeasuredSpec):
     """C_k = < v(t) . v(t + k dt) > over time origins and atoms, as a curve over the lags' times [length^2/time^2]."""
 
     kind: Literal["vacf"] = "vacf"
@@ -81,6 +81,11 @@ class VelocityAutocorrelationSpec(Spec):
     lags: int | None = LAGS
     normalized: bool = quantity(False, doc="Whether it is divided by its value at lag 0.")
     remove_com: bool = REMOVE_COM
+
+    @property
+    def dimension(self) -> str:
+        """See `MeasuredSpec`."""
+        return "1" if self.normalized else "length^2/time^2"
 
     def build(self, context: ObservableContext) -> SeriesObservable:
         """The observable.

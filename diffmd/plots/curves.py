@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffmd.io.by_path import MANY
 from diffmd.io.training import Training
+from diffmd.paths import below, last, parent, split
 from diffmd.plots.flat import columns, shown
 from diffmd.plots.picture import Picture
 from diffmd.plots.style import BLUE, CYCLE, GREY, ORANGE, axis_label, integer_ticks, panels, styled, zero_line
@@ -16,7 +18,7 @@ from diffmd.units import Units
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_ROWS, _MOST_LINES, _NAMED_LINES = 5, 40, 6
+_MOST_ROWS, _MOST_LINES, _NAMED_LINES, _NAMED_PATHS = 5, 40, 6, 16
 
 
 def draw_loss(training: Training) -> Picture:
@@ -87,9 +89,11 @@ def draw_parameters(training: Training, units: Units, dimensions: Mapping[str, s
                 right.set_title("gradient")
         for panel in axes[-2:]:
             panel.set_xlabel("epoch")
+    symbols = {path: units.symbol(dimension) for path, dimension in dimensions.items()}
+    named = {path: symbol for path, symbol in symbols.items() if symbol is not None}
     table = {
         "epoch": training.epoch,
-        **columns("", training.parameters),
+        **columns("", training.parameters, named),
         **columns("gradient.", training.gradients),
         **columns("standard_error.", training.standard_error),
     }
@@ -104,12 +108,23 @@ def draw_parameters(training: Training, units: Units, dimensions: Mapping[str, s
 
 
 def _groups(paths: list[str]) -> dict[str, list[str]]:
-    # The leaves of a network (potentials.nn.weights.0/weight) belong into one panel.
+    # The leaves of a network (potentials.nn.weights.0/weight) belong into one panel, and the many entries of a field.
     groups: dict[str, list[str]] = {}
     for path in paths:
-        name = path.rpartition(".")[0] if "/" in path else path
-        groups.setdefault(name, []).append(path)
-    return groups
+        groups.setdefault(parent(path), []).append(path)
+    together: dict[str, list[str]] = {}
+    for name, members in groups.items():
+        whole = len(members) > MANY or _is_network(name)
+        together |= {name: members} if whole else {path: [path] for path in members}
+    return together
+
+
+def _is_network(path: str) -> bool:
+    return bool(path) and split(path)[-3:-2] == ("potentials",) and last(path) == "weights"
+
+
+def _short(path: str, group: str) -> str:
+    return below(path, group) or ""
 
 
 def _lines(
@@ -128,9 +143,9 @@ def _lines(
         chosen = np.unique(np.linspace(0, array.shape[1] - 1, min(most, array.shape[1])).astype(int))
         for place, column in enumerate(chosen):
             color = CYCLE[(place if named and len(by_path) == 1 else index) % len(CYCLE)]
-            label = f"{path.removeprefix(group).lstrip('.')}{f' {column}' if array.shape[1] > 1 else ''}".strip()
+            label = f"{_short(path, group)}{f' {column}' if array.shape[1] > 1 else ''}".strip()
             if not named:
-                label = path.removeprefix(group).lstrip(".") if place == 0 and len(by_path) > 1 else ""
+                label = _short(path, group) if place == 0 and 1 < len(by_path) <= _NAMED_PATHS else ""
             style = {"marker": "o", "markersize": 3.5} if count <= _NAMED_LINES else {"linewidth": 1.2, "alpha": 0.8}
             axes.plot(epoch, array[:, column], color=color, label=label or "_", **style)
             # Bands of many lines would hide each other.

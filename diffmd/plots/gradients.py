@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,8 +71,13 @@ _CURVES: Mapping[str, _Curve] = {
 }
 
 
-def draw_gradients(result: Gradients) -> Picture:
-    """A bar a parameter (the Euclidean norm of an array), and, where it is there, the curve of the method's health."""
+def draw_gradients(result: Gradients, units: Mapping[str, str] = MappingProxyType({})) -> Picture:
+    """A bar a parameter (the Euclidean norm of an array), and, where it is there, the curve of the method's health.
+
+    Args:
+        result: the gradient.
+        units: path -> unit of the parameters that have one, which the derivatives are per: radians of angles.
+    """
     sizes = {path: float(np.linalg.norm(np.asarray(g, np.float64))) for path, g in result.gradients.items()}
     steps, norm = np.asarray(result.health.get("step", [])), np.asarray(result.health.get("norm", []))
     drawable = len(steps) > 1 and len(steps) == len(norm) and bool(np.any(norm[np.isfinite(norm)] > 0))
@@ -81,17 +87,17 @@ def draw_gradients(result: Gradients) -> Picture:
         figure, axes = panels(
             1 if curve is None else 2, 1, height=max(1.6, 0.9 + 0.3 * len(shown)) if curve is None else 2.8
         )
-        _bars(axes[0], result, sizes, shown)
+        _bars(axes[0], result, sizes, shown, units)
         if curve is not None:
             _along(axes[1], steps, norm, result, curve)
-    rows = [[path, *_moments(result, path)] for path in sizes]
+    rows = [[path, units.get(path, ""), *_moments(result, path)] for path in sizes]
     caption = f"Gradient of the loss ({result.loss:.5g}) with respect to {len(sizes)} parameters. "
     caption += "Blue: positive; orange: negative; grey: the norm of an array, with its size in brackets."
     if len(shown) < len(sizes):
         caption += f" The {len(shown)} largest are drawn."
     if curve is not None:
         caption += f" Below: {curve.said}. {result.health.get('advice', '')}".rstrip()
-    header = ["path", "size", "gradient", "norm", "standard_error", "sign_agreement"]
+    header = ["path", "per", "size", "gradient", "norm", "standard_error", "sign_agreement"]
     return Picture("gradients", figure, header, rows, caption)
 
 
@@ -106,7 +112,7 @@ def _moments(result: Gradients, path: str) -> list[object]:
     return [g.size, number, float(np.linalg.norm(g)), spread, signs]
 
 
-def _bars(axes: Axes, result: Gradients, sizes: dict[str, float], shown: list[str]) -> None:
+def _bars(axes: Axes, result: Gradients, sizes: dict[str, float], shown: list[str], units: Mapping[str, str]) -> None:
     positive = [sizes[path] for path in shown if 0 < sizes[path] < np.inf]
     # Zero has no place on a log axis: an empty bar, and the number beside it.
     high = 8 * max(positive, default=1.0)
@@ -124,7 +130,8 @@ def _bars(axes: Axes, result: Gradients, sizes: dict[str, float], shown: list[st
         if error is not None:
             text += f" ± {np.linalg.norm(np.asarray(error, np.float64)):.1g}"
         axes.annotate(text, (max(size, low), row), (4, 0), textcoords="offset points", va="center", fontsize=9)
-        labels.append(path if g.size == 1 else f"{path} ({g.size})")
+        size_text = "" if g.size == 1 else f" ({g.size})"
+        labels.append(f"{path}{size_text}" + (f"\nper {units[path]}" if path in units else ""))
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     decades_only(axes)

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 from diffmd.errors import ConfigError
 from diffmd.io.trajectory import Trajectory
+from diffmd.paths import group_name
 from diffmd.plots.distances import Distribution, radial_distribution, widths
 from diffmd.plots.picture import Picture
-from diffmd.plots.style import BLUE, GREY, axis_label, mark_lines, panels, styled
+from diffmd.plots.style import BLUE, GREY, ORANGE, axis_label, mark_lines, panels, styled
 
 BINS = 120
 _MOST_FRAMES = 200
+_DASHES = ((0, (5, 2)), (0, (2, 2)), (0, (8, 2, 2, 2)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A radial distribution that the loss aims at.
+
+    Attributes:
+        path: where in the config it stands, such as ``loss.0``.
+        types: the two types of atoms; None: all atoms.
+        r, g: the curve.
+    """
+
+    path: str
+    types: tuple[str, str] | None
+    r: Float[np.ndarray, "points"]
+    g: Float[np.ndarray, "points"]
 
 
 def draw_rdf(
@@ -22,6 +43,7 @@ def draw_rdf(
     start_step: int,
     marks: tuple[float, ...],
     system: str = "",
+    targets: tuple[Target, ...] = (),
 ) -> Picture:
     """g(r) of each trajectory.
 
@@ -31,6 +53,7 @@ def draw_rdf(
         start_step: frames before this step are left out.
         marks: distances to mark.
         system: its name, where the run has several.
+        targets: curves to draw beside them, of the same types.
 
     Raises:
         ConfigError: an unknown type, no pair of these types, no frame from this step on.
@@ -57,6 +80,9 @@ def draw_rdf(
                 linewidth=1.8 if newest else 1.4,
                 zorder=3 + index,
             )
+        for target, dashes in zip(targets, itertools.cycle(_DASHES), strict=False):
+            label = "target" if len(targets) == 1 else f"target of {target.path}"
+            axes.plot(target.r, target.g, color=ORANGE, label=label, linewidth=1.6, linestyle=dashes, zorder=10)
         axes.set_xlim(0, reach)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(axis_label("distance r", last.units, "length"))
@@ -67,13 +93,24 @@ def draw_rdf(
             + ("" if types is None else f", {types[0]}–{types[1]}")
         )
         axes.set_title(title)
-        if len(found) > 1 or marks:
+        if len(found) > 1 or marks or targets:
             axes.legend(loc="upper right")
-    name = "_".join(["rdf", *([system] if system else []), *([] if types is None else ["-".join(types)])])
+    name = "_".join(["rdf", *([system] if system else []), *([] if types is None else [group_name("-".join(types))])])
     curves = list(found.values())
     header = ["r", *(("g",) if len(found) == 1 else (f"g_{label}" for label in found))]
-    table = list(zip(curves[-1].r, *(curve.g for curve in curves), strict=True))
-    return Picture(name, figure, header, table, _caption(found, types, start_step, marks))
+    columns: list[Iterable[float | None]] = [curves[-1].r, *(curve.g for curve in curves)]
+    for target in targets:
+        header.append("target" if len(targets) == 1 else f"target_{target.path}")
+        columns.append(_interpolated(target, curves[-1].r))
+    table = list(zip(*columns, strict=True))
+    return Picture(name, figure, header, table, _caption(found, types, start_step, marks, targets))
+
+
+def _interpolated(target: Target, r: np.ndarray) -> list[float | None]:
+    """The target at each r; None beyond its ends."""
+    g = np.interp(r, target.r, target.g)
+    inside = (r >= target.r[0]) & (r <= target.r[-1])
+    return [float(value) if there else None for value, there in zip(g, inside, strict=True)]
 
 
 def _rows(trajectory: Trajectory, types: tuple[str, str] | None, start_step: int) -> np.ndarray:
@@ -119,7 +156,11 @@ def _reach(trajectory: Trajectory, rows: np.ndarray, marks: tuple[float, ...]) -
 
 
 def _caption(
-    found: Mapping[str, Distribution], types: tuple[str, str] | None, start_step: int, marks: tuple[float, ...]
+    found: Mapping[str, Distribution],
+    types: tuple[str, str] | None,
+    start_step: int,
+    marks: tuple[float, ...],
+    targets: tuple[Target, ...],
 ) -> str:
     *_, curve = found.values()
     what = "all atoms" if types is None else f"atoms of types {types[0]} and {types[1]}"
@@ -131,4 +172,5 @@ def _caption(
     )
     compared = " Grey: before training; blue: with the best parameters." if len(found) > 1 else ""
     marked = f" Purple: {', '.join(f'r = {mark:g}' for mark in marks)}." if marks else ""
-    return kind + compared + marked
+    aims = f" Orange, dashed: the target of {' and of '.join(target.path for target in targets)}." if targets else ""
+    return kind + compared + marked + aims

@@ -56,7 +56,7 @@ def draw_scan(scan: Scan, units: Units, dimension: str, marks: tuple[float, ...]
             bottom.set_xlim(x.min() - 0.02 * np.ptp(x), x.max() + 0.02 * np.ptp(x))
         if top.get_legend_handles_labels()[1]:
             top.legend()
-    table = {"value": scan.value}
+    table = {axis_label("value", units, dimension): scan.value}
     if is_angle(dimension):
         table["degrees"] = x
     table |= {"loss": scan.loss, **gradients}

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box
 from diffmd.errors import ConfigError
+from diffmd.slopes import Slope
 
 Parameters = Mapping[str, Array]
 """Parameters of one potential, by path below it."""
@@ -27,6 +28,10 @@ class Potential(abc.ABC):
     """An interaction. `parameters` are its starting values: path below the potential -> number(s)."""
 
     parameters: Mapping[str, np.ndarray]
+
+    def slopes(self, p: Mapping[str, np.ndarray]) -> dict[str, Slope]:
+        """Those of its parameters whose derivative at the values `p` is infinite, or zero wherever the atoms are."""
+        return {}
 
 
 class PairPotential(Potential):
@@ -53,6 +58,8 @@ class TermPotential(Potential):
 
     atoms: Int[np.ndarray, "terms arity"]
     """The atoms of each term, in order."""
+    limit: ClassVar[str | None] = None
+    """The field with the length that a link never reaches; None where there is none."""
 
     @abc.abstractmethod
     def term_energies(self, p: Parameters, v: Float[Array, "terms links 3"]) -> Float[Array, "terms"]:
@@ -63,6 +70,8 @@ class TermForce(Potential):
     """As `TermPotential`, but the derivative with respect to the vectors is given, not derived."""
 
     atoms: Int[np.ndarray, "terms arity"]
+    limit: ClassVar[str | None] = None
+    """As in `TermPotential`."""
 
     @abc.abstractmethod
     def term_gradients(self, p: Parameters, v: Float[Array, "terms links 3"]) -> Float[Array, "terms links 3"]:

@@ -15,7 +15,7 @@ from diffmd.potentials.base import BuildContext, Parameters, Potential, TermPote
 from diffmd.potentials.elementwise import safe_norm
 from diffmd.potentials.term_lists import Chain, term_atoms
 from diffmd.potentials.values import TermValue, term_value
-from diffmd.spec import POTENTIALS, Angle, Spec, quantity
+from diffmd.spec import POTENTIALS, Spec, quantity
 
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -107,7 +107,7 @@ class HarmonicAngleSpec(Spec):
     angles: list[list[int]] | Chain = quantity(
         doc="Triples of atoms, counted from zero, vertex in the middle; or {chain: [first, last]}, each three in a row."
     )
-    theta0: Angle | list[Angle] | dict[str, Angle] = quantity(
+    theta0: float | list[float] | dict[str, float] = quantity(
         doc="Angle at rest: one for all, one per angle, or by types (H-O-H: 104.5 deg).", unit="angle"
     )
     k: NotNegative | list[NotNegative] | dict[str, NotNegative] = quantity(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +42,7 @@ class FeneBond(TermPotential):
     r_max: TermValue
     sigma: TermValue | None
     epsilon: TermValue | None
+    limit: ClassVar[str | None] = "r_max"
 
     def term_energies(self, p: Parameters, v: Float[Array, "bonds 1 3"]) -> Float[Array, "bonds"]:
         """Energy of each bond [energy]; v = x_j - x_i [length]."""

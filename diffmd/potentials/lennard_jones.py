@@ -14,6 +14,7 @@ from pydantic import Field
 from diffmd.potentials.base import BuildContext, PairPotential, Parameters, Potential
 from diffmd.potentials.cutoffs import Cutoff, CutoffSpec, NoCutoffSpec
 from diffmd.potentials.values import Mixing, PairValue, pair_value
+from diffmd.slopes import Slope
 from diffmd.spec import POTENTIALS, Spec, quantity
 
 
@@ -74,6 +75,19 @@ class LennardJones(PairPotential):
         c6 = 4 * epsilon * sixth
         return {"c12": c6 * sixth, "c6": c6}
 
+    def slopes(self, p: Mapping[str, np.ndarray]) -> dict[str, Slope]:
+        """Well depths of zero that are mixed with others, and sizes of zero: u goes as sigma^6."""
+        geometric = self.mixing == "geometric"
+        sizes, depths = self.sigma.nonzero(p, geometric), self.epsilon.nonzero(p, True)
+        flat = Slope(
+            False,
+            "is 0, where the energy, which goes as sigma^6, is flat in it: no gradient leads away from there",
+            "start from a positive number",
+        )
+        # Where the depth is zero, so is the energy, whatever the size.
+        sizes_at_zero = dict.fromkeys(self.sigma.flat_at_zero(p, geometric, depths), flat)
+        return {**self.epsilon.roots_at_zero(p, sizes), **sizes_at_zero}
+
     def pair_energy(self, r2: Array, q: Mapping[str, Array]) -> Array:
         """u [energy] at r2 [length^2], elementwise, cutoff included."""
         return self.end.apply(lennard_jones_energy, r2, q)
@@ -107,8 +121,8 @@ class LennardJonesSpec(Spec):
         "lorentz_berthelot",
         doc="Unlike types: lorentz_berthelot (mean sigma, geometric mean epsilon) or geometric (both geometric).",
     )
-    cutoff: CutoffSpec = Field(
-        default=NoCutoffSpec(), description="Where u ends, and how; a bare number truncates, null does not cut."
+    cutoff: CutoffSpec = quantity(
+        NoCutoffSpec(), doc="Where u ends, and how; a bare number truncates, null does not cut.", unit="length"
     )
 
     def build(self, context: BuildContext) -> Potential:

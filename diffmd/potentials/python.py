@@ -13,10 +13,11 @@ from pydantic import Field
 
 from diffmd.box import Box
 from diffmd.errors import ConfigError
+from diffmd.paths import child, last
 from diffmd.potentials.base import BuildContext, EnergyPotential, Parameters, Potential
 from diffmd.spec import FUNCTION, POTENTIALS, Spec, quantity
 
-PREFIX = "parameters."
+SECTION = "parameters"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class PythonPotential(EnergyPotential):
         Raises:
             ConfigError: if it does not return a scalar.
         """
-        parameters = {name.removeprefix(PREFIX): value for name, value in p.items()}
+        parameters = {last(name): value for name, value in p.items()}
         value = jnp.asarray(self.function(positions, box, neighbors, jnp.asarray(self.types), parameters))
         if value.ndim != 0 or not jnp.issubdtype(value.dtype, jnp.floating):
             found = f"{value.dtype} of shape {value.shape}"
@@ -71,6 +72,6 @@ class PythonSpec(Spec):
         Raises:
             ConfigError: as `context.load_function` does.
         """
-        starting = {PREFIX + name: np.asarray(value, dtype=float) for name, value in self.parameters.items()}
+        starting = {child(SECTION, name): np.asarray(value, dtype=float) for name, value in self.parameters.items()}
         function = context.load_function(self.function)
         return PythonPotential(starting, self.cutoff, function, context.types, self.function, context.path("function"))

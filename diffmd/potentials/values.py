@@ -1,7 +1,9 @@
 """Where a potential's numbers come from: one number, one per type or pair of types, or one per term.
 
 A value in the config is a scalar (parameter ``k``), a list with one number per term (parameter ``k``, an array), or a
-mapping by types (parameters ``k.C-H``, ``k.H-O-H``, each a scalar; the order of a key's types may be reversed). What
+mapping by types (parameters ``k.C-H``, ``k.H-O-H``, each a scalar; the order of a key's types may be reversed, and
+they are found by the names there are, which may hold hyphens, too: a key that is a type's name is that type, and what
+can be read in two other ways is refused). What
 is built here remembers which parameter goes where, so that the tables are assembled from the values in force by plain
 JAX, without scatters in either direction.
 """
@@ -15,9 +17,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from diffmd.errors import ConfigError
+from diffmd.paths import child, split
+from diffmd.slopes import Slope
 
 Mixing = Callable[[Array, Array], Array]
 Parameters = Mapping[str, Array]
@@ -95,6 +99,51 @@ class PairValue:
             table = jnp.where(self.index >= 0, _spread([p[key] for key in self.given], self.index), table)
         return table[0, 0] if len(own) == 1 else table
 
+    def _own(self, p: Mapping[str, np.ndarray]) -> Float[np.ndarray, "types"]:
+        """Each type's own value."""
+        if self.parameter is not None:
+            return np.broadcast_to(p[self.parameter], len(self.index))
+        return np.array([float(p[key]) for key in self.own])
+
+    def nonzero(self, p: Mapping[str, np.ndarray], geometric: bool) -> Bool[np.ndarray, "types types"]:
+        """Which pairs have a value that is not zero, under a geometric or an arithmetic mean."""
+        own = self._own(p) != 0
+        mixed = own[:, None] & own if geometric else own[:, None] | own
+        given = np.array([float(p[key]) != 0 for key in self.given] + [False])
+        return np.where(self.index >= 0, given[self.index], mixed)
+
+    def roots_at_zero(self, p: Mapping[str, np.ndarray], reaching: Bool[np.ndarray, "types types"]) -> dict[str, Slope]:
+        """The types' own values that are zero and under the root of a geometric mean with one that is not, in pairs
+        that are `reaching` each other."""
+        own, found = self._own(p), dict[str, Slope]()
+        for i, key in enumerate(self.own):
+            others = np.flatnonzero((own != 0) & (self.index[i] < 0) & reaching[i])
+            if own[i] == 0 and len(others):
+                pairs = [f"{split(self.own[j])[-1]}-{split(key)[-1]}" for j in others]
+                found[key] = Slope(
+                    True,
+                    f"cannot be learned from 0: pairs {', '.join(pairs)} take the geometric mean of both types' "
+                    "values, whose derivative is infinite there",
+                    f"start from a small number such as 0.001, or give the pairs a value of their own, {pairs[0]}: ...",
+                )
+        return found
+
+    def flat_at_zero(
+        self, p: Mapping[str, np.ndarray], geometric: bool, acting: Bool[np.ndarray, "types types"]
+    ) -> list[str]:
+        """The parameters that are zero and so is every value made of them, in some pair that is `acting`: what goes as
+        a power of the values has no slope there."""
+        if self.parameter is not None:
+            return [self.parameter] if np.all(p[self.parameter] == 0) and acting.any() else []
+        own, values = self._own(p), self.nonzero(p, geometric)
+        mixed = self.index < 0
+        flat = [
+            key
+            for i, key in enumerate(self.own)
+            if own[i] == 0 and (acting[i] & mixed[i]).any() and not (acting[i] & mixed[i] & values[i]).any()
+        ]
+        return flat + [key for k, key in enumerate(self.given) if p[key] == 0 and (acting & (self.index == k)).any()]
+
 
 def pair_value(
     name: str, value: float | Mapping[str, float], type_names: Sequence[str], path: str
@@ -112,14 +161,14 @@ def pair_value(
     for key in value:
         if key in type_names:
             continue
-        i, j = resolve_types(key, type_names, 2, f"{path}.{key}")
+        i, j = resolve_types(key, type_names, 2, child(path, key))
         if index[i, j] >= 0:
-            raise ConfigError(f"the pair {key} is given twice", f"{path}.{key}")
+            raise ConfigError(f"the pair {key} is given twice", child(path, key))
         index[i, j] = index[j, i] = len(given)
-        given.append(f"{name}.{key}")
+        given.append(child(name, key))
     _need(type_names, value, path)
-    own = tuple(f"{name}.{t}" for t in type_names)
-    return PairValue(None, own, tuple(given), index), {f"{name}.{k}": np.asarray(v, float) for k, v in value.items()}
+    own = tuple(child(name, t) for t in type_names)
+    return PairValue(None, own, tuple(given), index), {child(name, k): np.asarray(v, float) for k, v in value.items()}
 
 
 def _need(type_names: Iterable[str], value: Mapping[str, float], path: str) -> None:
@@ -171,9 +220,9 @@ def term_value(
         return TermValue(name, (), np.zeros(0, int)), {name: numbers}
     by_types: dict[tuple[int, ...], int] = {}
     for number, key in enumerate(value):
-        resolved = resolve_types(key, type_names, atoms.shape[1], f"{path}.{key}")
+        resolved = resolve_types(key, type_names, atoms.shape[1], child(path, key))
         if resolved in by_types:
-            raise ConfigError(f"{key} is given twice", f"{path}.{key}")
+            raise ConfigError(f"{key} is given twice", child(path, key))
         by_types[resolved] = number
     index = np.zeros(len(atoms), int)
     for term, row in enumerate(types[atoms]):
@@ -183,5 +232,5 @@ def term_value(
             label = "-".join(type_names[t] for t in forward)
             raise ConfigError(f"no value for {label} (term {term}, atoms {atoms[term].tolist()})", path)
         index[term] = found
-    keys = tuple(f"{name}.{key}" for key in value)
-    return TermValue(None, keys, index), {f"{name}.{k}": np.asarray(v, float) for k, v in value.items()}
+    keys = tuple(child(name, key) for key in value)
+    return TermValue(None, keys, index), {child(name, k): np.asarray(v, float) for k, v in value.items()}

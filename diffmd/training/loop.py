@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Gradient
+from diffmd.paths import group_name
 from diffmd.training.optimizers import Optimizer, OptimizerState, state_from_arrays, state_to_arrays
 
 P = Mapping[str, Array]
@@ -45,8 +46,8 @@ class Progress:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """For a checkpoint, bit for bit."""
-        arrays = {f"p/{_flat(path)}": np.asarray(value) for path, value in self.p.items()}
-        arrays |= {f"best_p/{_flat(path)}": np.asarray(value) for path, value in self.best_p.items()}
+        arrays = {f"p/{group_name(path)}": np.asarray(value) for path, value in self.p.items()}
+        arrays |= {f"best_p/{group_name(path)}": np.asarray(value) for path, value in self.best_p.items()}
         arrays |= {f"optimizer/{name}": value for name, value in state_to_arrays(self.state).items()}
         numbers = {"epoch": self.epoch, "best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
         return arrays | {name: np.asarray(value) for name, value in numbers.items()}
@@ -55,7 +56,7 @@ class Progress:
     def from_arrays(optimizer: Optimizer, p: P, arrays: Mapping[str, Any]) -> Progress:
         """The reverse of `to_arrays`; `p` has the parameters' paths and shapes."""
         under = lambda group: {  # noqa: E731
-            path: jnp.asarray(arrays[f"{group}/{_flat(path)}"], p[path].dtype) for path in p
+            path: jnp.asarray(arrays[f"{group}/{group_name(path)}"], p[path].dtype) for path in p
         }
         saved = {k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")}
         return Progress(
@@ -67,11 +68,6 @@ class Progress:
             under("best_p"),
             int(arrays["waited"]),
         )
-
-
-def _flat(path: str) -> str:
-    # In HDF5 a slash makes a group.
-    return path.replace("/", ":")
 
 
 @dataclasses.dataclass(frozen=True)

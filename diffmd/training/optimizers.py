@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from diffmd.errors import OutputError
+from diffmd.paths import group_name
 from diffmd.spec import Spec
 from diffmd.training.rules import Rules, Values
 
@@ -106,5 +107,5 @@ def state_from_arrays(template: OptimizerState, arrays: Mapping[str, np.ndarray]
 
 
 def _name(place: tuple[Any, ...]) -> str:
-    # In HDF5 a slash makes a group; parameter paths have them (weights.0/weight) and never a colon.
-    return jax.tree_util.keystr(place).replace("/", ":")
+    # In HDF5 a slash makes a group, and parameter paths have them (weights.0/weight).
+    return group_name(jax.tree_util.keystr(place))

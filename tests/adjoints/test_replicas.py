@@ -192,6 +192,6 @@ def test_a_replica_that_is_lost_in_equilibration_is_explained(double):
     experiment = build(load_data(wild))
     with (
         np.errstate(over="ignore"),
-        pytest.raises(NumericalError, match=r"left the finite numbers at step .*potentials\.bond"),
+        pytest.raises(NumericalError, match=r"blew up at step .* of the equilibration: .*potentials\.bond"),
     ):
         made_ready(experiment, starting_parameters(experiment, None), SilentReporter(), None, COUNT)

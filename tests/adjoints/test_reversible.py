@@ -21,7 +21,7 @@ from diffmd.adjoints.reversible_programs import Passes
 from diffmd.commands.experiment import method_spec
 from diffmd.config.loading import load_data
 from diffmd.dynamics.damping import damp, rounded
-from diffmd.dynamics.march import NonFiniteError
+from diffmd.dynamics.march import BlownUpError, NonFiniteError
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.neighbors import build
 from diffmd.objective import Objective
@@ -203,6 +203,8 @@ def test_what_does_not_fit_is_said():
     with pytest.raises(NumericalError, match=r"velocity of 600 at the start does not fit into integers of 2\^-52"):
         reversible(placed([1.5, 0, 0], 600.0), bits=52)
     with pytest.raises(NumericalError, match="a force is too large for integers of 2"):
+        reversible(placed([0.8, 0, 0], 0.0), bits=52)
+    with pytest.raises(BlownUpError):
         reversible(placed([0.05, 0, 0], 0.0))
     with pytest.raises(NonFiniteError):
         reversible(placed([0, 0, 0], 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_a_pdb_cut_within_a_coordinate(run, tmp_path):
     place = f"system.positions={{kind: file, path: {tmp_path / 'cut.pdb'}}}"
     code, _, err = run("simulate", LJ, *TWO, "-s", place, "-o", tmp_path / "r")
     assert code == 2
-    assert "line 2 ends before the atom's coordinates do" in err
+    assert "line 2: it ends before the atom's z (columns 47-54) does: truncated" in err
 
 
 def test_sparse_frames_keep_checkpoints(run, tmp_path):
@@ -177,7 +178,7 @@ def test_training_stops_where_a_number_leaves_what_the_config_may_say(run, tmp_p
     [
         (LJ, "potentials.lj.epsilon=-0.4:0.5:3", "is -0.4, which must be at least 0"),
         (LJ, "system.atoms.0.mass=0:10:3", "is 0, which must be more than 0"),
-        (ANGLE, "potentials.angle.theta0=3:180:6", "angles are radians; did you mean 180deg?"),
+        (ANGLE, "potentials.angle.theta0=3:180:6", "angles are radians; did you mean 180 deg?"),
         (LJ, "potentials.lj.sigmaa=0.4:0.5:2", "did you mean potentials.lj.sigma?"),
         (LJ, "potentials.lj.sigma=0.4:0.5:0", "the number of points is 0"),
         (LJ, "potentials.lj.sigma=0.4:0.5", "write PATH=START:STOP:NUM"),
@@ -206,6 +207,18 @@ def test_the_next_command_works(run, tmp_path, example: str, command: str):
     assert f"Next: diffmd {command} {tmp_path / 'c.yaml'}" in out
     _, _, err = run("validate", LJ, "-s", "loss.0.target=0.3")
     assert err.endswith(f"Next: diffmd simulate {LJ} -s loss.0.target=0.3\n")
+
+
+def test_inspect_prints_csv(run, tmp_path):
+    for name in ("a", "b"):
+        make_run(tmp_path / name, command="simulate")
+    code, out, err = run("inspect", tmp_path / "a", tmp_path / "b", "--csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert code == 0
+    assert [row["directory"] for row in rows] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert "Next" not in out
+    code, _, err = run("inspect", tmp_path / "a", "--csv", "--json")
+    assert (code, err) == (2, "error: --csv and --json both want stdout; give one of them\n")
 
 
 @pytest.mark.parametrize(("command", "following"), [("train", "Next: diffmd plot 'a run'\n"), ("gradcheck", "")])

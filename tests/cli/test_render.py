@@ -41,6 +41,11 @@ def test_gradcheck_rows_are_whole_off_a_terminal(capsys: pytest.CaptureFixture[s
     assert "\x1b" not in "".join(lines)
 
 
+def test_a_derivative_says_what_it_is_per(capsys: pytest.CaptureFixture[str]):
+    render.gradcheck_table([{**ROW, "parameter": "potentials.angle.theta0", "unit": "rad"}])
+    assert "potentials.angle.theta0 (per rad)  reverse" in capsys.readouterr().out
+
+
 def test_fields_without_a_value_are_left_out(capsys: pytest.CaptureFixture[str]):
     render.fields(["status", "epochs", "loss"], ["finished", "", "0.5"])
     assert capsys.readouterr().out == "status  finished\nloss    0.5\n"

@@ -91,6 +91,24 @@ def test_the_json_schema_takes_the_examples_and_refuses_unknown_keys() -> None:
         assert list(validator.iter_errors({**data, "sede": 1}))
 
 
+@pytest.mark.parametrize(
+    ("change", "taken"),
+    [
+        ({"dynamics": {"integrator": {"kind": "velocity_verlet", "dt": "2 fs"}, "steps": 1}}, True),
+        ({"dynamics": {"integrator": {"kind": "velocity_verlet", "dt": "fast"}, "steps": 1}}, False),
+        ({"dynamics": {"integrator": {"kind": "velocity_verlet", "dt": 0.002}, "steps": "10 ps"}}, False),
+        ({"system": {"box": ["30 A", 3.0, 3.0]}}, True),
+        ({"potentials": {"lj": {"kind": "lennard_jones", "sigma": {"A": "3 A"}, "epsilon": "1 kJ/mol"}}}, True),
+        ({"loss": [{"observable": {"kind": "pressure"}, "target": "1 bar"}]}, True),
+        ({"loss": [{"observable": {"kind": "pressure"}, "weight": "1 bar"}]}, False),
+    ],
+)
+def test_the_json_schema_takes_numbers_with_a_unit_where_they_have_one(change: dict[str, Any], taken: bool) -> None:
+    """What an editor underlines is what `validate` would refuse."""
+    validator = jsonschema.Draft202012Validator(json_schema())
+    assert (not list(validator.iter_errors(change))) == taken
+
+
 def _undescribed(node: Any, path: str = "") -> list[str]:
     if not isinstance(node, dict):
         return []

@@ -134,13 +134,26 @@ def test_of_several_systems_what_training_began_with_is_no_answer(tmp_path):
 def test_the_format_is_that_of_the_table_or_of_the_name(tmp_path):
     run = a_run(tmp_path / "run")
     assert export(run, tmp_path / "a.PDB")[0].read_text().startswith(("CRYST1", "MODEL", "REMARK", "TITLE"))
-    assert export(run, tmp_path / "a.dat")[0].read_text().startswith("5\n")
+    assert export(run, tmp_path / "a")[0].read_text().startswith("5\n")
+    assert export(run, tmp_path / "a.dat", "extxyz")[0].read_text().startswith("5\n")
     assert read(export(run, tmp_path / "a.csv")[0])[0][0] == "step"
     assert export(run, tmp_path, table="observables") == [tmp_path / "observables.csv"]
     for name, format, table in (("x.csv", "pdb", None), ("x.pdb", None, "observables"), ("x", "pdb", "observables")):
         with pytest.raises(ConfigError, match="--table observables" if table else "--format pdb writes pdb, and x.csv"):
             export(run, tmp_path / name, format, table=table)
         assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["a.gro", "a.h5md", "a.cif", "run.2"])
+def test_an_ending_that_is_not_written_is_refused(tmp_path, name):
+    run = a_run(tmp_path / "run")
+    expected = (
+        rf"{name} ends in \.\w+, which diffmd does not write: it writes extxyz \(\.extxyz, \.xyz\), PDB \(\.pdb\) and "
+        r"tables of numbers \(\.csv\); name one of them, or say with --format"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        export(run, tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path):

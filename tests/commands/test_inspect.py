@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from diffmd.commands.inspect import inspect, table
+from diffmd.commands.inspect import inspect, numbers, table
 from diffmd.errors import ConfigError
 from diffmd.io import results
 from diffmd.io.h5md import STANDARD, Frames, Topology, TrajectoryWriter
@@ -63,6 +63,25 @@ def test_a_training(tmp_path):
     assert row["parameters"][WEIGHTS]["shape"] == [10, 10]
 
 
+def test_angles_are_degrees_in_the_table_and_radians_in_the_row(tmp_path):
+    """The record of a training says the unit; gradients are per radian."""
+    theta, k = "potentials.angle.theta0", "potentials.angle.k"
+    units = {theta: "rad"}
+    with RunDirectory.open(tmp_path / "run") as run:
+        begin(run, "train")
+        values = {theta: np.float64(np.pi / 2), k: np.float64(3.0)}
+        with TrainingLog.create(tmp_path / "run", 1, values, units=units) as log:
+            log.append(Epoch(1, 0.5, np.array([0.5]), values, values, 1.0, 0.1))
+        run.finish("finished")
+    (row,) = inspect([tmp_path / "run"])
+    assert row["parameters"][theta] == np.pi / 2
+    assert row["units"] == units
+    header, (line,) = table([row])
+    cells = dict(zip(header, line, strict=True))
+    assert cells["parameters"] == f"{theta} = 90 deg, {k} = 3"
+    assert cells["gradients"] == f"{theta} = 1.5708 per rad, {k} = 3"
+
+
 def test_a_killed_run_and_a_running_one(tmp_path):
     path = tmp_path / "run"
     training_run(path, "running")
@@ -108,6 +127,23 @@ def test_several_runs_make_one_table(tmp_path):
     assert f"{WEIGHTS} = array 10 x 10" in cells["parameters"]
     assert "verdicts" not in header
     assert "problems" not in header
+
+
+def test_a_csv_has_all_digits_and_a_column_a_number(tmp_path):
+    training_run(tmp_path / "a")
+    with RunDirectory.open(tmp_path / "b") as run:
+        begin(run, "gradient")
+        run.finish("finished")
+    values = {"system.box": np.array([1 / 3, 2, 3])}
+    results.write_gradients(tmp_path / "b/gradients.h5", results.Gradients(0.5, np.ones(1), values, values))
+    header, (first, second) = numbers(inspect([tmp_path / "a", tmp_path / "b"]))
+    a, b = (dict(zip(header, row, strict=True)) for row in (first, second))
+    assert header[:2] == ["directory", "status"]
+    assert (a["best_loss"], a[f"parameters.{SIGMA}"]) == (0.1, 2.5)
+    assert (b["parameters.system.box.0"], b["gradients.system.box.2"]) == (1 / 3, 3.0)
+    assert b[f"parameters.{SIGMA}"] is None
+    # A network's weights are in the file alone, and no run had a problem.
+    assert not [key for key in header if WEIGHTS in key or key == "problems"]
 
 
 @pytest.mark.parametrize("file", ["trajectory.h5md", "metrics.jsonl", "gradients.h5", "scan.h5", "gradcheck.json"])

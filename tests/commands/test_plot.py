@@ -88,6 +88,50 @@ def test_rdf_is_marked_at_the_distance_that_the_loss_wants(trained):
     assert "Purple: r = 0.5." in (trained / "plots/rdf.txt").read_text()
 
 
+def targeted(folder: Path, loss: str, types: list[str] | None = None) -> Path:
+    make_run(folder, f"units: reduced\n{loss}", command="simulate")
+    (folder / "inputs").mkdir()
+    (folder / "inputs/g.csv").write_text("r,g\n0.8,0\n1.0,3.5\n1.4,0.5\n")
+    write_trajectory(folder / "trajectory.h5md", shaken(), BOX, types=types)
+    return folder
+
+
+FROM_FILE = "{observable: {kind: rdf, types: %s, range: 1.4}, target: {kind: file, path: inputs/g.csv}}"
+
+
+@pytest.mark.parametrize("pair", ["[A, A]", "[A]", "null"])
+def test_the_target_is_drawn_beside_the_rdf(tmp_path, pair):
+    folder = targeted(tmp_path, f"loss: [{FROM_FILE % pair}]")
+    assert names(plot(folder, "rdf"), ".png") == ["rdf"]
+    rows = table(folder / "plots/rdf.csv")
+    target = {float(r): value for r, value in zip(rows["r"], rows["target"], strict=True)}
+    near = min(target, key=lambda r: abs(r - 0.9))
+    assert float(target[near]) == pytest.approx(np.interp(near, [0.8, 1.0], [0, 3.5]))
+    assert {value for r, value in target.items() if r < 0.8 or r > 1.4} == {""}
+    assert "Orange, dashed: the target of loss.0." in (folder / "plots/rdf.txt").read_text()
+
+
+def test_targets_of_pairs_of_types_have_pictures_of_their_own(tmp_path):
+    inline = "{observable: {kind: rdf, types: [B, A], range: [0.6, 1.4], bins: 2}, target: [1.0, 2.0]}"
+    of_atoms = "{observable: {kind: rdf, atoms: [0, 1, 2], range: 1.4, bins: 2}, target: [9.0, 9.0]}"
+    folder = targeted(tmp_path, f"loss: [{FROM_FILE % '[A, B]'}, {inline}, {of_atoms}]", ["A", "B"] * 16)
+    assert names(plot(folder, "rdf"), ".png") == ["rdf", "rdf_A-B"]
+    assert list(table(folder / "plots/rdf.csv")) == ["r", "g"]
+    rows = table(folder / "plots/rdf_A-B.csv")
+    assert list(rows) == ["r", "g", "target_loss.0", "target_loss.1"]
+    assert {value for value in rows["target_loss.1"] if value and float(value) > 2} == set()
+    assert "the target of loss.0 and of loss.1." in (folder / "plots/rdf_A-B.txt").read_text()
+    assert names(plot(folder, "rdf", ("B", "B")), ".png") == ["rdf_B-B"]
+    assert list(table(folder / "plots/rdf_B-B.csv")) == ["r", "g"]
+
+
+def test_a_target_that_is_gone_is_a_sentence(tmp_path):
+    folder = targeted(tmp_path, f"loss: [{FROM_FILE % 'null'}]")
+    (folder / "inputs/g.csv").unlink()
+    with pytest.raises(ConfigError, match=r"g\.csv: cannot be read as CSV"):
+        plot(folder, "rdf")
+
+
 def test_a_scan_is_in_degrees_and_tells_its_zero(tmp_path):
     folder = make_run(tmp_path, command="scan")
     write_angle_scan(folder)
@@ -199,7 +243,7 @@ def test_dimensions_come_from_the_specs(trained):
     facts = read_facts(trained)
     assert facts.dimension("potentials.lj.sigma.A-B") == "length"
     assert facts.dimension("potentials.angle.theta0.0") == "angle"
-    assert facts.dimension("systems.water.potentials.angle.k") == "energy/angle^2"
+    assert facts.dimension("potentials.angle.k") == "energy/angle^2"
     assert facts.dimension("dynamics.thermostat.temperature") == "temperature"
     assert facts.dimension("system.atoms.0.mass") == "mass"
     assert facts.dimension("system.positions[0:10]") == "length"

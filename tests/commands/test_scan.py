@@ -13,10 +13,11 @@ from support.commanded import Listener, request, same, written
 from support.objectives import CONFIGS, MOLECULE, changed
 
 from diffmd.commands.gradient import gradient
-from diffmd.commands.scan import Grid, scan
+from diffmd.commands.scan import Over, scan
 from diffmd.commands.train import train
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 from diffmd.io.results import read_scan
+from diffmd.units import MD, REDUCED, Units
 
 R0 = "potentials.bond.r0"
 BOND = changed(MOLECULE, potentials={"bond": MOLECULE["potentials"]["bond"]}, parameters=["potentials.bond.k"])
@@ -86,13 +87,29 @@ def test_what_is_learned_may_be_scanned_beside(whole: tuple[Path, dict], tmp_pat
 
 
 def test_grids_are_read():
-    grid = Grid.parse("potentials.angle.theta0=3deg:180 deg:60")
+    grid = Over.parse("potentials.angle.theta0=3deg:180 deg:60").grid("angle", REDUCED)
     assert len(grid.values) == 60
     assert grid.values[[0, -1]] == pytest.approx(np.radians([3, 180]))
-    assert list(Grid.parse("a=0.5:0.7:1").values) == [0.5]
+    assert list(Over.parse("a=0.5:0.7:1").grid("1", REDUCED).values) == [0.5]
+    assert list(Over.parse("a=3.3 A:0.35 nm:2").grid("length", MD).values) == [0.33, 0.35]
     for wrong in ("a", "a=1:2", "a=1:2:0", "a=x:2:3", "a=nan:2:3", "a=1.2.3deg:2:3", "a=1:2:99999999"):
         with pytest.raises(ConfigError, match="--over"):
-            Grid.parse(wrong)
+            Over.parse(wrong).grid("angle", REDUCED)
+
+
+@pytest.mark.parametrize(
+    ("over", "dimension", "units", "said"),
+    [
+        ("a=0,5:1:2", "1", REDUCED, "is '0,5', a decimal comma; write 0.5"),
+        ("a=0.5:1d0:2", "length", MD, "is '1d0', a Fortran exponent; write 1.0"),
+        ("a=3 A:4 A:2", "length", REDUCED, "`units: reduced` knows no units"),
+        ("a=3 K:4 K:2", "length", MD, "is '3 K', a temperature; write a length in A, nm,"),
+        ("a=3:180:6", "angle", MD, "angles are radians; did you mean 180 deg?"),
+    ],
+)
+def test_ends_of_grids_are_numbers_of_the_parameter(over: str, dimension: str, units: Units, said: str):
+    with pytest.raises(ConfigError, match=f"--over {over}: .*{re.escape(said)}"):
+        Over.parse(over).grid(dimension, units)
 
 
 def test_one_number_of_what_is_learned_may_be_scanned(tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -16,8 +16,10 @@ from diffmd.commands.reporter import SilentReporter
 from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.session import Session, output_folder
 from diffmd.errors import ConfigError, Interrupted, NumericalError, OutputError
+from diffmd.io.h5md import STANDARD, Frames, Topology, TrajectoryWriter
 from diffmd.io.rundir import read_run
 from diffmd.io.training import Epoch, TrainingLog
+from diffmd.units import REDUCED
 
 CONFIG = """\
 seed: 7
@@ -198,15 +200,78 @@ def test_an_interrupted_run_says_so_and_can_go_on(config: Path, code: int):
         count(Request(config), code=code)
     assert stopped.value.exit_code == code
     assert read_run(Path("outputs/pair/train"))["status"] == "interrupted"
+    checkpoint = Path("outputs/pair/train/checkpoints/checkpoint.h5")
+    checkpoint.parent.mkdir()
+    checkpoint.write_text("")
     assert count(Request(config, resume=True)).answer["epochs"] == 3
     record = read_run(Path("outputs/pair/train"))
     assert record["status"] == "finished"
     assert len(record["resumed"]) == 1
 
 
-def fail(config: Path, problem: Callable[[], None]) -> None:
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("problem", [NumericalError("not finite at step 3"), KeyboardInterrupt()])
+def test_a_run_that_ended_before_its_first_checkpoint_does_not_block_its_directory(
+    config: Path, problem: BaseException, resume: bool
+):
+    with pytest.raises(type(problem)):
+        fail(config, raising(problem))
+    Path("run/mine.txt").write_text("mine")
+    # The next try, with what was wrong put right, needs no option, nor is it refused under one.
+    request = Request(config, ("dynamics.integrator.dt=0.001",), output=Path("run"), resume=resume)
+    reporter = StoppedReporter(None)
+    with Session.open(request, reporter, "simulate") as session:
+        assert not session.resumed
+        session.begin()
+    assert reporter.said == ["takes the place of the run in run, which ended before its first checkpoint"]
+    assert read_run(Path("run"))["status"] == "finished"
+    assert "dt: 0.001" in Path("run/config.yaml").read_text()
+    assert not Path("run/trajectory.h5md").exists()
+    assert Path("run/mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("left", ["checkpoints/checkpoint.h5", "checkpoints/equilibrated.h5", "gradients.h5"])
+def test_a_run_that_left_a_checkpoint_or_a_result_is_not_replaced(config: Path, left: str):
+    with pytest.raises(NumericalError):
+        fail(config, raising(NumericalError("not finite at step 3")))
+    Path("run", left).parent.mkdir(exist_ok=True)
+    Path("run", left).write_text("some")
+    with pytest.raises(ConfigError, match=r"--resume .* --overwrite"):
+        count(Request(config, output=Path("run")))
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_run_that_left_frames_beyond_its_start_is_not_replaced(config: Path, frames: int):
+    """Of several systems the first may be whole, and too short for a checkpoint."""
+    top = Topology(np.zeros(2, int), ("A",), np.ones(2), np.zeros(2), np.zeros((0, 2), int), False)
+
+    def run_the_first_system() -> None:
+        x, step = np.zeros((frames, 2, 3)), np.arange(frames)
+        with TrajectoryWriter.create(Path("run/trajectory_one.h5md"), top, REDUCED) as writer:
+            writer.append(Frames(step, step * 0.1, x, x, x, None, dict.fromkeys(STANDARD, np.ones(frames))))
+        raise NumericalError("not finite at step 3")
+
+    with pytest.raises(NumericalError):
+        fail(config, run_the_first_system, ["trajectory_one.h5md", "trajectory_two.h5md"])
+    if frames == 1:
+        count(Request(config, output=Path("run")))
+    else:
+        with pytest.raises(ConfigError, match=r"--resume .* --overwrite"):
+            count(Request(config, output=Path("run")))
+
+
+def test_what_a_run_reads_from_its_own_directory_is_not_replaced(config: Path):
+    with pytest.raises(NumericalError):
+        fail(config, raising(NumericalError("not finite at step 3")))
+    Path("run/mine.xyz").write_text(XYZ)
+    with pytest.raises(ConfigError, match="lies in the directory that this run would clear; name another --output"):
+        count(Request(config, ("system.positions.path=run/mine.xyz",), output=Path("run")))
+
+
+def fail(config: Path, problem: Callable[[], None], files: Sequence[str] = ()) -> None:
     with Session.open(Request(config, output=Path("run")), SilentReporter(), "simulate") as session:
         session.begin()
+        session.run.update({"files": files})
         (session.folder / "trajectory.h5md").write_text("")
         problem()
 

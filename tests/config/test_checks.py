@@ -117,8 +117,8 @@ LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
         (["parameters=[{path: potentials.lj.epsilon, lower: 1, upper: 0}]"], "parameters.0", "bound"),
         (["parameters=[{path: potentials.lj.epsilon, lower: 0.3}]"], "parameters.0", "bound"),
         ([ANGLE, "parameters=[{path: 'potentials.*.theta0', upper: 170}]"], "parameters.0.upper", "mean 170 deg?"),
-        ([ANGLE, "parameters=[{path: potentials.*.theta0, lower: no}]"], "parameters.0.lower", "such as 110 deg"),
-        ([ANGLE, "parameters=[{path: potentials.angle, lower: 1 deg}]"], "parameters.0.lower", "write a number"),
+        ([ANGLE, "parameters=[{path: potentials.*.theta0, lower: no}]"], "parameters.0.lower", "write a number"),
+        ([ANGLE, "parameters=[{path: potentials.angle, lower: 1 deg}]"], "parameters.0.lower", "has no unit; write 1"),
         (["parameters=[{path: potentials.lj.epsilon, per: term}]"], "parameters.0", "needs terms"),
         (["parameters=[{path: potentials.bond.k, per: type}]"], "parameters.0", "take per: term, or write"),
         ([ANGLE, "potentials.angle.k={A: 1.0}"], "potentials.angle.k.A", "(types: A, B); did you mean A-A-A?"),
@@ -253,5 +253,5 @@ def test_atoms_that_only_a_file_knows_are_left_to_the_run(minimal: Minimal, writ
     structure = write(MINIMAL).parent / "a.xyz"
     structure.write_text("1\n\nAr 0 0 0\n")
     positions = f"system.positions={{kind: file, path: {structure}}}"
-    loaded = minimal(positions, "system.atoms=[]", "parameters=[system.atoms.0.mass, potentials.lj.sigma.Ar]")
+    loaded = minimal(positions, "system.atoms=[]", "parameters=[system.masses.Ar, potentials.lj.sigma.Ar]")
     assert loaded.data["system"]["atoms"] == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from damageable import MINIMAL, Said
 
 from diffmd.config.loading import load_data
+from diffmd.config.yaml_reader import read_text
 from diffmd.errors import ConfigError
 
 
@@ -38,7 +41,7 @@ def _line(word: str) -> int:
         ("box: [4.0, 4.0, 4.0]", "box: [4.0, 4.0]", "system.box", "needs 3 entries, has 2"),
         ("box: [4.0, 4.0, 4.0]", "box: [4.0, 4.0, -1]", "system.box.2", "must be more than 0"),
         ("box: [4.0, 4.0, 4.0]", "box: cube", "system.box", "is 'cube'; write a list or 'auto'"),
-        ("type: B", "type: 2B", "system.atoms.1.type", "is not a name"),
+        ("type: B", 'type: "2 B"', "system.atoms.1.type", "write a name without spaces"),
         ("bond: {", "2bond: {", "potentials.2bond", "is not a name"),
         ("target: 0.5", "target: 0.5, compare: huge", "loss.0.compare", "write absolute, squared"),
         ("target: 0.5", "target: 0.5, frames: {from: 1, too: 2}", "loss.0.frames.too", "did you mean to?"),
@@ -50,6 +53,34 @@ def test_a_wrong_value_is_told_with_line_path_and_remedy(said: Said, old: str, n
     first = next(line for line in message if f" {path}: " in line)
     assert first.startswith(f"c.yaml:{_line(old if not old.startswith(', ') else old[2:])}: {path}: ")
     assert words in first
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "under", "words"),
+    [
+        ("observables", "{}", (), "`observables` belongs at output.observables"),
+        ("dt", "0.01", (), "`dt` belongs at dynamics.integrator.dt"),
+        ("dt", "0.01", ("dynamics",), "`dt` belongs at dynamics.integrator.dt"),
+        ("cutoff", "1.5", ("dynamics",), "`cutoff` belongs at potentials.lj.cutoff"),
+        ("tau", "1.5", ("dynamics",), "`tau` belongs at dynamics.thermostat.tau"),
+        ("temperature", "0.1", (), "`temperature` belongs at dynamics.thermostat.temperature"),
+        ("epochs", "3", (), "`epochs` belongs at train.epochs"),
+        ("target", "0.5", (), "`target` belongs at loss.0.target"),
+        ("friction", "1.0", ("dynamics", "integrator"), "it belongs to another kind: dynamics.integrator.friction"),
+        ("friction", "1.0", (), "`friction` belongs at dynamics.integrator.friction (kind: langevin)"),
+        ("weight", "1.0", ("system",), "`weight` belongs at loss.0.weight"),
+        ("sigam", "1.0", ("potentials", "lj"), "unknown key; did you mean sigma?"),
+        ("box", "[1, 1, 1]", (), "`box` belongs at system.box"),
+    ],
+)
+def test_a_key_that_belongs_elsewhere_is_told_where(key: str, value: str, under: tuple[str, ...], words: str) -> None:
+    data = read_text(MINIMAL, "c.yaml").data
+    inner = data
+    for name in under:
+        inner = inner[name]
+    inner[key] = read_text(value, "value").data
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_data(data)
 
 
 def test_all_errors_are_told_at_once(said: Said) -> None:

@@ -4,33 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from diffmd.config.paths import get, join, leaves, matches, nearest, put, split
+from diffmd.config.paths import get, leaves, nearest, put
 from diffmd.errors import ConfigError
 
 DATA = {"potentials": {"lj": {"sigma": {"A": 1.0, "A-B": 2.0}}}, "loss": [{"target": 0.5}, {"target": 1.5}]}
-
-
-@pytest.mark.parametrize(
-    ("path", "keys"),
-    [
-        ("potentials.lj.sigma", ("potentials", "lj", "sigma")),
-        ("loss.0.target", ("loss", "0", "target")),
-        ("potentials.lj.sigma.A-B", ("potentials", "lj", "sigma", "A-B")),
-        ("system.positions[0:10]", ("system", "positions", "[0:10]")),
-        ("system.positions[-3:]", ("system", "positions", "[-3:]")),
-        ("system.positions[3]", ("system", "positions", "3")),
-        ("potentials.*.sigma", ("potentials", "*", "sigma")),
-    ],
-)
-def test_split(path: str, keys: tuple[str, ...]) -> None:
-    assert split(path) == keys
-    assert split(join(keys)) == keys
-
-
-@pytest.mark.parametrize("path", ["", "a..b", ".a", "a.", "a[", "a]b", "a[x:y]"])
-def test_what_is_no_path(path: str) -> None:
-    with pytest.raises(ConfigError, match="is not a path"):
-        split(path)
 
 
 def test_get_follows_keys_items_and_types() -> None:
@@ -58,13 +35,6 @@ def test_put_copies_and_makes_what_lacks() -> None:
 def test_put_refuses(path: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         put(DATA, path, 1)
-
-
-def test_matches_by_glob_and_by_prefix() -> None:
-    assert matches("potentials.*.sigma", "potentials.lj.sigma.A")
-    assert matches("potentials.lj", "potentials.lj.sigma")
-    assert not matches("potentials.*.epsilon", "potentials.lj.sigma")
-    assert not matches("potentials.lj.sig", "potentials.lj.sigma")
 
 
 def test_leaves_are_values_and_arrays() -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffmd.dynamics.march import BLOCKS, ListControl, NonFiniteError, first_block, march
+from diffmd.dynamics.march import BLOCKS, BlownUpError, ListControl, NonFiniteError, first_block, march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Report, Shape
 from diffmd.errors import NumericalError
@@ -19,8 +19,9 @@ PLAN = NeighborPlan("cell_list", 100, 1.0, 0.4, 16, (3, 3, 3), 8)
 SEGMENT = Segment(40, 20, 0, ())
 
 
-def report(moved: float = 0.0, row: int = 10, cell: int = 5, finite: bool = True) -> Report:
-    return Report(jnp.asarray(moved**2), jnp.asarray([row, cell, 0, 0, 0], np.int32), jnp.asarray(finite))
+def report(moved: float = 0.0, row: int = 10, cell: int = 5, finite: bool = True, furthest: float = 0.0) -> Report:
+    needed = jnp.asarray([row, cell, 0, 0, 0], np.int32)
+    return Report(jnp.asarray(moved**2), jnp.asarray(furthest**2), needed, jnp.asarray(finite))
 
 
 def marched(control: ListControl, reports: list[Report]) -> tuple[list[Shape], list[str]]:
@@ -32,7 +33,7 @@ def marched(control: ListControl, reports: list[Report]) -> tuple[list[Shape], l
         return state + shape.steps, (), next(left), None
 
     segments = iter(lambda: SEGMENT if len(shapes) < len(reports) else None, None)
-    march("default", 0, segments, control, advance, lambda *_: None, said.append)
+    march("default", 0, segments, control, lambda far: far > 1, advance, lambda *_: None, said.append)
     return shapes, said
 
 
@@ -99,6 +100,22 @@ def test_nan_on_a_good_list_is_an_error_with_the_segment():
     everything = NeighborPlan("all_pairs", 100, 0.0, 0.0, 100)
     with pytest.raises(NonFiniteError):
         marched(ListControl(everything, 1), [report(finite=False)])
+
+
+def test_an_atom_that_went_too_far_ends_the_run():
+    everything = NeighborPlan("all_pairs", 100, 0.0, 0.0, 100)
+    with pytest.raises(BlownUpError, match=r"an atom went 1.5 in one step between steps 40 and 60") as caught:
+        marched(ListControl(everything, 1), [report(), report(furthest=1.5)])
+    assert caught.value.segment == SEGMENT
+    # On lists it is not said that the skin was too small for it.
+    with pytest.raises(BlownUpError):
+        marched(ListControl(PLAN, 1), [report(1.5, furthest=1.5)])
+
+
+def test_an_atom_is_believed_to_have_gone_too_far_on_a_good_list_only():
+    shapes, said = marched(ListControl(PLAN, 8), [report(0.9, furthest=1.5), report(0.1, furthest=0.1)])
+    assert [shape.block for shape in shapes] == [8, 1]
+    assert "rebuilt" in said[0]
 
 
 def test_first_block():

@@ -1,10 +1,16 @@
 """Trajectories: what H5MD and MDAnalysis want of them, and that they read back."""
 
+import dataclasses
+import subprocess
+import sys
+
 import h5py
 import MDAnalysis
 import numpy as np
 import pytest
 
+import diffmd
+import diffmd.io.mdanalysis
 from diffmd.errors import OutputError
 from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter, unit_string, wrap
 from diffmd.io.trajectory import count_frames, read_trajectory
@@ -62,6 +68,55 @@ def test_mdanalysis_opens_it_without_a_topology(tmp_path, units, dtype, box):
             assert frame.dimensions is None
         else:
             assert np.allclose(frame.triclinic_dimensions / scale, box, atol=1e-5)
+
+
+@pytest.mark.parametrize("units", [MD, REDUCED], ids=["md", "reduced"])
+@pytest.mark.parametrize("names", [None, ("CA", "HA", "O1", "H2", "H3", "N*", "γ")], ids=["types", "names"])
+@pytest.mark.filterwarnings("error")
+def test_mdanalysis_shows_the_atoms_and_the_time(tmp_path, units, names):
+    path = tmp_path / "trajectory.h5md"
+    top = dataclasses.replace(topology(), names=names)
+    with TrajectoryWriter.create(path, top, units, observables=STANDARD, spacing=0.2) as writer:
+        frames = some_frames(CUBE)
+        values = {name: frames.observables[name] for name in STANDARD}
+        writer.append(dataclasses.replace(frames, observables=values))
+    for given in (path, tmp_path):
+        universe = diffmd.universe(given)
+        assert universe.trajectory.dt == 0.2
+        assert universe.atoms.types.tolist() == ["A", "B", "A", "B", "B", "A", "A"]
+        assert universe.atoms.names.tolist() == list(names or universe.atoms.types)
+        assert np.array_equal(universe.atoms.masses, top.masses)
+        assert np.array_equal(universe.atoms.charges, top.charges)
+        assert universe.bonds.indices.tolist() == [[0, 1], [1, 2]]
+        assert universe.select_atoms("type B").indices.tolist() == [1, 3, 4]
+        assert len(universe.trajectory) == FRAMES
+        assert universe.trajectory[2].time == pytest.approx(0.4)
+    assert read_trajectory(path).topology.names == (names or top.atom_names)
+    assert "dt" not in read_trajectory(path).observables
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_without_diffmd_mdanalysis_has_the_time_between_frames(tmp_path):
+    path = tmp_path / "trajectory.h5md"
+    with TrajectoryWriter.create(path, topology(), MD, spacing=0.2) as writer:
+        frames = some_frames(CUBE)
+        writer.append(dataclasses.replace(frames, observables={name: frames.observables[name] for name in STANDARD}))
+    with TrajectoryWriter.resume(path, 20) as writer:
+        later = some_frames(CUBE, first=3)
+        writer.append(dataclasses.replace(later, observables={name: later.observables[name] for name in STANDARD}))
+    code = "import sys, MDAnalysis; u = MDAnalysis.Universe(sys.argv[1]); print({t.dt for t in u.trajectory})"
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code, path], capture_output=True, text=True, check=True)
+    assert run.stdout == "{np.float64(0.2)}\n"
+
+
+@pytest.mark.filterwarnings("error")
+def test_another_programs_file_has_its_number_of_atoms(tmp_path):
+    path = tmp_path / "other.h5md"
+    write(path, MD, some_frames(CUBE))
+    with h5py.File(path, "r+") as file:
+        del file["diffmd"], file["particles/trajectory/name"]
+    diffmd.io.mdanalysis.universe  # noqa: B018 - that the parser is there
+    assert len(MDAnalysis.Universe(str(path), to_guess=()).atoms) == ATOMS
 
 
 @pytest.mark.filterwarnings("error")

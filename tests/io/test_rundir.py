@@ -142,6 +142,8 @@ def test_inputs_are_copied_hashed_and_renamed_where_they_clash(tmp_path):
     for number, name in enumerate(copies.values()):
         assert (path / name).read_text() == f"content {number}"
         assert rundir.read_run(path)["inputs"][name] == files.sha256(f"content {number}".encode())
+    (path / rundir.CHECKPOINT).parent.mkdir()
+    (path / rundir.CHECKPOINT).write_text("")
     with RunDirectory.open(path, resume=True) as run:
         run.begin(**BEGIN)
         assert run.copy_inputs(sources) == copies

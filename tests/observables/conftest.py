@@ -38,7 +38,8 @@ def make() -> Callable[..., Observable | SeriesObservable]:
     ) -> Observable | SeriesObservable:
         names = tuple(dict.fromkeys(types))
         index = np.array([names.index(t) for t in types])
-        system = System(index, index, names, np.zeros((0, 2), int), MD if units == "md" else REDUCED)
+        paths = (tuple(f"system.{what}.{name}" for name in names) for what in ("masses", "charges"))
+        system = System(index, index, names, np.zeros((0, 2), int), MD if units == "md" else REDUCED, *paths)
         spec = adapter.validate_python(section)
         return spec.build(ObservableContext(system, make_box(h), "loss.0.observable", **context))
 

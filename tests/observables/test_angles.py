@@ -65,7 +65,7 @@ def test_the_sign_is_that_of_iupac(make, frame, precision):
     values = quick_jit(jax.vmap(lambda x: make(section, "AAAA").measure(frame(x))))(x)
     assert values.dtype == precision
     np.testing.assert_allclose(values, angles, atol=1e-6)
-    around = make(section | {"center": "180 deg"}, "AAAA")
+    around = make(section | {"center": float(np.pi)}, "AAAA")
     centered = quick_jit(lambda x: around.measure(frame(x)))(chain(-3.0))
     assert float(centered) == pytest.approx(2 * np.pi - 3)
 

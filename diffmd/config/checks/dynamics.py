@@ -7,7 +7,6 @@ from typing import Any
 
 import diffmd.potentials.base as potentials
 from diffmd.config.effective import EffectiveSystem
-from diffmd.dynamics.rescale import Rescale
 from diffmd.errors import ConfigError
 
 
@@ -38,22 +37,6 @@ def _coupling(integrator: Any, thermostat: Any, path: str) -> Iterator[ConfigErr
             "lengthen tau or shorten dt",
             f"{path}.tau",
         )
-
-
-def without_slope(one: EffectiveSystem) -> set[str]:
-    """Local paths of numbers which are zero and whose square root velocities follow, with an infinite slope there."""
-    integrator: Any = one.dynamics.integrator
-    thermostat: Any = one.dynamics.thermostat
-    found = set()
-    moves = integrator.build()
-    if moves.stochastic:
-        zero = {f"dynamics.integrator.{name}" for name in ("friction", "temperature") if moves.parameters[name] == 0}
-        # Noise goes as the root of their product: while one is zero, the other does nothing.
-        found |= zero if len(zero) == 1 else set()
-    scales = None if thermostat is None else thermostat.build()
-    if isinstance(scales, Rescale) and scales.parameters["temperature"] == 0:
-        found.add("dynamics.thermostat.temperature")
-    return found
 
 
 def list_problems(one: EffectiveSystem, made: Mapping[str, potentials.Potential]) -> Iterator[ConfigError]:

@@ -34,6 +34,11 @@ def system_problems(one: EffectiveSystem) -> Iterator[ConfigError]:
             f"is missing, and {kind} positions bring none; write edge lengths, or null for no periodicity",
             f"{path}.box",
         )
+    for name in ("masses", "charges"):
+        if system.atoms and getattr(system, name):
+            yield ConfigError(
+                f"stands beside `atoms`, whose groups have {name} of their own; keep one of them", f"{path}.{name}"
+            )
     try:
         known_box(one)
     except ConfigError as problem:

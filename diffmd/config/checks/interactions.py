@@ -15,7 +15,9 @@ import diffmd.potentials.base as potentials
 from diffmd.box import Box
 from diffmd.config.checks.geometry import known_box
 from diffmd.config.effective import EffectiveSystem
+from diffmd.config.groups import listed_groups
 from diffmd.errors import ConfigError
+from diffmd.paths import last
 from diffmd.system import System
 from diffmd.units import Units
 
@@ -32,7 +34,8 @@ def _curve(path: str) -> np.ndarray:
     raise NotRead(path)
 
 
-def _function(*named: str) -> Callable[..., Any]:
+def uncalled_function(*named: Any) -> Callable[..., Any]:
+    """What stands for a user's function where none is imported: calling it raises NotRead."""
     return _never
 
 
@@ -103,28 +106,19 @@ def _build(spec: Any, context: Any) -> Any:
 
 def listed_atoms(one: EffectiveSystem, units: Units) -> System:
     """The system made of the groups in `atoms`, without exclusions."""
-    groups = one.system.atoms
-    names = tuple(dict.fromkeys(group.type for group in groups))
-    counts = [group.count for group in groups]
-    return System(
-        group=np.repeat(np.arange(len(groups)), counts),
-        types=np.repeat([names.index(group.type) for group in groups], counts),
-        type_names=names,
-        excluded=np.zeros((0, 2), int),
-        units=units,
-    )
+    return listed_groups(one.system.atoms).system(np.zeros((0, 2), int), units)
 
 
 def potential_context(path: str, system: System) -> potentials.BuildContext:
     """A context in which nothing is read or imported."""
     return potentials.BuildContext(
-        name=path.rpartition(".")[2],
+        name=last(path),
         type_names=system.type_names,
         types=system.types,
         seed=0,
         folder="",
         read_weights=_weights,
-        load_function=_function,
+        load_function=uncalled_function,
         read_curve=_curve,
     )
 
@@ -137,14 +131,14 @@ def observable_context(path: str, one: EffectiveSystem, system: System) -> obser
         path,
         None,
         lambda file, frame, path: (np.zeros((system.size, 3)), None),
-        _function,
-        tuple(name.rpartition(".")[2] for name in one.potentials),
+        uncalled_function,
+        tuple(last(name) for name in one.potentials),
     )
 
 
 def _under(path: str, problem: ConfigError) -> ConfigError:
     """The problem at its place in the config: a potential of a named system knows only its own name."""
-    known = f"potentials.{path.rpartition('.')[2]}"
+    known = f"potentials.{last(path)}"
     below = (problem.path or known).removeprefix(known)
     return ConfigError(problem.message, f"{path}{below}")
 

@@ -18,6 +18,7 @@ from diffmd.config.terms import frames_of
 from diffmd.errors import ConfigError
 from diffmd.losses import LossTerm, frame_steps
 from diffmd.observables.base import Observable, SeriesObservable
+from diffmd.paths import last
 
 BYTES_PER_ATOM = 600
 """Positions, velocities, forces, a neighbour row and the sweep's temporaries of one atom: a lower estimate."""
@@ -78,7 +79,7 @@ def frame_problems(
 def _row_bytes(one: EffectiveSystem, observable: Observable | SeriesObservable) -> int:
     """Of what is kept of a frame, in double precision."""
     atoms = sum(group.count for group in one.system.atoms)
-    names = tuple(name.rpartition(".")[2] for name in one.potentials)
+    names = tuple(last(name) for name in one.potentials)
     box = box_of(one)
     with jax.enable_x64(True):
         positions = jax.ShapeDtypeStruct((atoms, 3), np.dtype(float))

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.config.bounds import bounds
-from diffmd.config.checks.dynamics import without_slope
 from diffmd.config.checks.interactions import Interactions
 from diffmd.config.effective import EffectiveSystem
-from diffmd.config.paths import matches, split
 from diffmd.config.schema import Config
 from diffmd.config.sections.parameters import ParameterSpec
+from diffmd.dynamics.slopes import odd_slopes
 from diffmd.errors import ConfigError
 from diffmd.parameters import Parameters, Request
+from diffmd.paths import join, last, matches, split
+from diffmd.potentials.base import Potential
 from diffmd.training.rules import Rule, Rules
 
 Start = Float[np.ndarray, "..."] | None
@@ -35,7 +35,7 @@ def differentiable(one: EffectiveSystem, interactions: Interactions) -> dict[str
     if one.system.box is not None:
         found["system.box"] = np.asarray(one.system.box) if isinstance(one.system.box, list) else None
     for path, potential in interactions.potentials.items():
-        name = path.rpartition(".")[2]
+        name = last(path)
         found |= {f"potentials.{name}.{key}": value for key, value in potential.parameters.items()}
     movers: list[tuple[str, Any]] = [("integrator", one.dynamics.integrator), ("thermostat", one.dynamics.thermostat)]
     for part, spec in movers:
@@ -50,8 +50,13 @@ def parameter_problems(
     """What is wrong with `parameters`."""
     starts = {one.name: differentiable(one, parts) for one, parts in zip(systems, made, strict=True)}
     names = {one.name: {key: one.config_path(key) for key in starts[one.name]} for one in systems}
+    potentials = {
+        one.name: {last(path): potential for path, potential in parts.potentials.items()}
+        for one, parts in zip(systems, made, strict=True)
+    }
     hidden = {path for parts in made for path in parts.unknown}
-    hidden |= {f"{one.system_path}.atoms" for one in systems if not one.system.atoms}
+    brought = [one.system_path for one in systems if not one.system.atoms]
+    hidden |= {f"{path}.{key}" for path in brought for key in ("masses", "charges")}
     requests = []
     for number, entry in enumerate(config.parameters):
         where = f"parameters.{number}"
@@ -71,15 +76,10 @@ def parameter_problems(
                 yield ConfigError(f"{entry.path} selects nothing: {place.key} has shape {list(start.shape)}", where)
             elif start is not None:
                 chosen = np.asarray(start if place.index is None else start[place.index])
-                yield from _rule_problems(entry, chosen, where, systems)
+                yield from rule_problems(entry, chosen, where)
             one = next(one for one in systems if one.name == place.system)
             yield from _equilibrated(one, place.key, where)
-            if place.key in without_slope(one):
-                yield ConfigError(
-                    f"{one.config_path(place.key)} cannot be learned from 0: velocities follow its square root, whose "
-                    "derivative is infinite there; start from a small number",
-                    where,
-                )
+            yield from slope_problems(one, potentials[one.name], place.key, starts[one.name], where)
         requests += [request] if whole else []
     try:
         shapes = {
@@ -91,18 +91,27 @@ def parameter_problems(
         yield ConfigError(problem.message, "parameters")
 
 
-def _rule_problems(
-    entry: ParameterSpec, start: Float[np.ndarray, "..."], where: str, systems: Sequence[EffectiveSystem]
+def slope_problems(
+    one: EffectiveSystem, potentials: Mapping[str, Potential], key: str, values: Mapping[str, Any], where: str
 ) -> Iterator[ConfigError]:
+    """A number, at its local path `key`, whose derivative is infinite at the values that the system starts with."""
+    moves: Any = one.dynamics.integrator
+    holds: Any = one.dynamics.thermostat
+    odd = odd_slopes(potentials, moves.build(), None if holds is None else holds.build(), values).get(key)
+    if odd is not None and odd.infinite:
+        yield ConfigError(f"{one.config_path(key)} {odd.why}; {odd.remedy}", where)
+
+
+def rule_problems(entry: ParameterSpec, start: Float[np.ndarray, "..."], where: str) -> Iterator[ConfigError]:
     """Bounds that contradict each other or the starting value."""
     try:
-        _rule(entry, where, systems).check(where, start)
+        _rule(entry).check(where, start)
     except ConfigError as problem:
         yield problem
 
 
-def _rule(entry: ParameterSpec, where: str, systems: Sequence[EffectiveSystem]) -> Rule:
-    return Rule(*bounds(entry, where, systems), entry.transform == "positive", entry.learning_rate)
+def _rule(entry: ParameterSpec) -> Rule:
+    return Rule(entry.lower, entry.upper, entry.transform == "positive", entry.learning_rate)
 
 
 def train_problems(config: Config, systems: Sequence[EffectiveSystem]) -> Iterator[ConfigError]:
@@ -111,9 +120,7 @@ def train_problems(config: Config, systems: Sequence[EffectiveSystem]) -> Iterat
         return
     spec: Any = config.train.optimizer
     try:
-        rules = {
-            entry.path: _rule(entry, f"parameters.{number}", systems) for number, entry in enumerate(config.parameters)
-        }
+        rules = {entry.path: _rule(entry) for entry in config.parameters}
         spec.optimizer(Rules(rules), config.train.clip)
     except ConfigError as problem:
         yield problem
@@ -125,8 +132,7 @@ def _may_lie_in(pattern: str, part: str) -> bool:
         keys = split(pattern)
     except ConfigError:
         return False
-    depth = part.count(".") + 1
-    return matches(".".join(keys[:depth]), part)
+    return matches(join(keys[: len(split(part))]), part)
 
 
 def _selects(shape: tuple[int, ...], index: tuple[int | slice, ...]) -> bool:

@@ -22,6 +22,7 @@ from diffmd.dynamics.frame import Frame
 from diffmd.errors import ConfigError
 from diffmd.losses import LossTerm, Rows, evaluate_term, frame_steps
 from diffmd.observables.base import Observable, SeriesObservable
+from diffmd.paths import last, within
 
 
 def target_problems(
@@ -43,7 +44,7 @@ def target_problems(
         path = f"{one.loss_path}.{number}"
         observable = observables.get(f"{path}.observable")
         shaped = isinstance(term.target, (list, TargetFileSpec))
-        if observable is None or not shaped or any(f"{place}.".startswith(f"{path}.") for place in told):
+        if observable is None or not shaped or any(within(place, path) for place in told):
             continue
         try:
             with jax.enable_x64(True):
@@ -85,15 +86,18 @@ def _compare(
     if curve is not None:
         # It was interpolated onto the grid.
         return
-    atoms = sum(group.count for group in one.system.atoms)
-    names = tuple(name.rpartition(".")[2] for name in one.potentials)
-    box = box_of(one)
+    names = tuple(last(name) for name in one.potentials)
+    compare_shapes(whole, len(times), sum(group.count for group in one.system.atoms), box_of(one), names)
+
+
+def compare_shapes(term: LossTerm, frames: int, atoms: int, box: Box, potentials: tuple[str, ...]) -> None:
+    """Raises ConfigError where a term's target does not fit what is measured; nothing is computed."""
 
     def loss(positions: Float[Array, "frames atoms 3"]) -> Array:
-        rows: Rows = jax.vmap(lambda x: observable.measure(frame_shaped(x, box, names)))(positions)
-        return evaluate_term(whole, rows)
+        rows: Rows = jax.vmap(lambda x: term.observable.measure(frame_shaped(x, box, potentials)))(positions)
+        return evaluate_term(term, rows)
 
-    jax.eval_shape(loss, jax.ShapeDtypeStruct((len(times), atoms, 3), np.dtype(float)))
+    jax.eval_shape(loss, jax.ShapeDtypeStruct((frames, atoms, 3), jnp.result_type(float)))
 
 
 def frame_shaped(x: Float[Array, "atoms 3"], box: Box, potentials: tuple[str, ...]) -> Frame:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from diffmd.config.sections.output import ObservableSpec
-from diffmd.observables.angles import AngularSpec
-from diffmd.spec import Spec, parse_angle, quantity
-
-_OF_THE_OBSERVABLE = ("mean", "none", "max")
-"""Reductions that leave the observable's unit as it is."""
-_Number = float | str
+from diffmd.spec import Spec, quantity
 
 
 class FramesSpec(Spec):
@@ -66,6 +61,7 @@ class LossTermSpec(Spec):
         None,
         doc="A number, an array, {kind: file, path} with a curve, or {kind: structure, path} with a structure to "
         "measure, in the observable's unit (angles: radians, or 110 deg); null only with compare: none.",
+        unit="of the observable",
     )
     compare: Literal["absolute", "squared", "relative", "huber", "log1p", "kullback_leibler", "none"] = quantity(
         "squared",
@@ -74,26 +70,3 @@ class LossTermSpec(Spec):
         "raised by 1e-6 of their mean); none: x itself. Averaged over elements.",
     )
     weight: float = quantity(1.0, doc="Factor of this term in the sum.")
-
-    @field_validator(
-        "target",
-        mode="before",
-        json_schema_input_type=_Number
-        | list[_Number]
-        | list[list[_Number]]
-        | list[list[list[_Number]]]
-        | TargetFileSpec
-        | TargetStructureSpec
-        | None,
-    )
-    @classmethod
-    def _angles(cls, target: Any, info: Any) -> Any:
-        # `info` is a ValidationInfo, a protocol that cannot be checked when it runs.
-        observable = info.data.get("observable")
-        angular = isinstance(observable, AngularSpec) and observable.angular
-        return _in_radians(target) if angular and info.data.get("reduce") in _OF_THE_OBSERVABLE else target
-
-
-def _in_radians(target: Any) -> Any:
-    """Angles of an array of any depth in radians."""
-    return [_in_radians(one) for one in target] if isinstance(target, list) else parse_angle(target)

@@ -23,10 +23,10 @@ class ParameterSpec(Spec):
         doc="value: as it stands in the config; type: a scalar is made into one value a type; "
         "term: a scalar is made into one value a bond or angle.",
     )
-    lower: float | str | None = quantity(
+    lower: float | None = quantity(
         None, doc="Updates are projected to at least this (angles: radians, or 110 deg).", unit="of the parameter"
     )
-    upper: float | str | None = quantity(
+    upper: float | None = quantity(
         None, doc="Updates are projected to at most this (angles: radians, or 110 deg).", unit="of the parameter"
     )
     transform: Literal["none", "positive"] = quantity(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from diffmd.config.positions import PositionsSpec
-from diffmd.config.sections.common import Edges, Name, Vectors
+from diffmd.config.sections.common import Edges, Positive, TypeName, Vectors
 from diffmd.config.velocities import VelocitiesSpec
 from diffmd.spec import Spec, quantity
 
@@ -13,14 +13,17 @@ from diffmd.spec import Spec, quantity
 class AtomGroupSpec(Spec):
     """`count` consecutive atoms of one type, mass and charge."""
 
-    type: Name = quantity(doc="The type's name, by which potentials and observables know these atoms.")
+    type: TypeName = quantity(
+        doc="a name without spaces, by which potentials and observables know these atoms; in a path one that is no "
+        'plain name stands in quotes: potentials.lj.sigma["C.2"]'
+    )
     count: int = quantity(doc="How many atoms.", gt=0, le=100_000_000)
     mass: float = quantity(doc="Mass of each atom; learnable as system.atoms.<n>.mass.", unit="mass", gt=0)
     charge: float = quantity(0.0, doc="Charge of each atom; learnable as system.atoms.<n>.charge.", unit="charge")
 
 
 class StartSpec(Spec):
-    """Go on from a frame of an earlier run: atoms, box, positions, velocities and step come from it."""
+    """Go on from a frame of an earlier run: atoms, box, positions, velocities, step and time come from it."""
 
     run: str = quantity(
         doc="Folder of the run, relative to the config's folder; of several systems, the one of this name or the first."
@@ -39,7 +42,21 @@ class SystemSpec(Spec):
         unit="length",
     )
     atoms: list[AtomGroupSpec] = quantity(
-        [], doc="Groups of atoms, in order; may be left out where a structure file or a run brings them."
+        [],
+        doc="Groups of atoms, in order; may be left out where a structure file or a run brings them, and is compared "
+        "with the file's types otherwise.",
+    )
+    masses: dict[str, Positive | list[Positive]] = quantity(
+        {},
+        doc="Where a structure file or a run brings the atoms: type -> mass of each of its atoms, or a list with one "
+        "for each; wins over the file's own, or its elements' (in md units). Learnable as system.masses.<type>.",
+        unit="mass",
+    )
+    charges: dict[str, float | list[float]] = quantity(
+        {},
+        doc="Likewise: type -> charge; wins over the file's own, and is 0 where neither says. Learnable as "
+        "system.charges.<type>.",
+        unit="charge",
     )
     positions: PositionsSpec | None = quantity(
         None, doc="Where the atoms start; may be left out only under `start`.", unit="length"

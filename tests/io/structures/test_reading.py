@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.build
 import ase.io
+import MDAnalysis
 import numpy as np
 import pytest
 
 from diffmd.errors import ConfigError, DiffmdError
-from diffmd.io.structure_writing import write_structure
 from diffmd.io.structures import Structure, read_structure
 from diffmd.units import MD, REDUCED
 
@@ -36,8 +38,12 @@ def test_what_ase_writes_is_read_in_nanometres(water: ase.Atoms, suffix: str, tm
     ase.io.write(path, water)
     found = read_structure(path, -1, MD)
     exact = 1e-8 if suffix == "extxyz" else 2e-3
-    assert found.types == ("O", "H", "H")
-    np.testing.assert_allclose(found.masses, water.get_masses())
+    assert found.types() == ("O", "H", "H")
+    if suffix == "gro":
+        # A residue 1DUM, of which nobody knows what it is made of.
+        assert (found.elements, found.masses) == ((None,) * 3, None)
+    else:
+        np.testing.assert_allclose(found.masses, water.get_masses())
     np.testing.assert_allclose(distances(found.positions), distances(water.positions) / 10, atol=exact)
     assert found.box is not None
     np.testing.assert_array_equal(found.box, np.tril(found.box))
@@ -91,7 +97,7 @@ def test_reduced_units_take_numbers_as_they_stand(tmp_path: Path) -> None:
         "A 0.1 0.2 0.3 1 2 3 10\nblob -9 0 0 4 5 6 20\n"
     )
     found = read_structure(path, 0, REDUCED)
-    assert found.types == ("A", "blob")
+    assert found.types() == ("A", "blob")
     assert found.step == 7
     np.testing.assert_array_equal(found.positions, [[0.1, 0.2, 0.3], [-9, 0, 0]])
     np.testing.assert_array_equal(found.velocities, [[1, 2, 3], [4, 5, 6]])
@@ -99,67 +105,21 @@ def test_reduced_units_take_numbers_as_they_stand(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.box, np.diag([3, 4, 5]))
 
 
-@pytest.mark.parametrize("units", [REDUCED, MD])
-def test_extxyz_round_trip(units: object, tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    box = np.array([[3.0, 0, 0], [1.5, 3.1, 0], [-1.5, 1.55, 3.3]])
-    one = Structure(
-        rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), box, ("Ar", "Ar", "C", "H"), np.arange(1.0, 5), np.ones(4), 12
-    )
-    write_structure(tmp_path / "x.extxyz", [one, one], "extxyz", units)  # type: ignore[arg-type]
-    found = read_structure(tmp_path / "x.extxyz", 1, units)  # type: ignore[arg-type]
-    for name in ("positions", "velocities", "box", "masses", "charges"):
-        np.testing.assert_allclose(getattr(found, name), getattr(one, name), rtol=1e-14, atol=1e-15)
-    assert (found.types, found.step) == (one.types, 12)
-    frames = ase.io.read(tmp_path / "x.extxyz", index=":")
-    np.testing.assert_allclose(frames[0].cell.array, box * (10 if units is MD else 1))
-
-
-def test_pdb_is_read_by_others(tmp_path: Path) -> None:
-    import MDAnalysis
-
-    box = np.array([[3.0, 0, 0], [1.2, 3.1, 0], [-1.3, 1.4, 3.3]])
-    x = np.random.default_rng(3).uniform(0, 3, (4, 3))
-    one = Structure(x, None, box, ("Ar", "Ar", "C", "H"), None, None)
-    write_structure(tmp_path / "x.pdb", [one, one, one], "pdb", MD)
-    universe = MDAnalysis.Universe(str(tmp_path / "x.pdb"))
-    assert len(universe.trajectory) == 3
-    np.testing.assert_allclose(universe.atoms.positions, x * 10, atol=1e-3)
-    found = read_structure(tmp_path / "x.pdb", 2, MD)
-    np.testing.assert_allclose(found.positions, x, atol=1e-4)
-    np.testing.assert_allclose(found.box, box, atol=2e-3)
-    far = Structure(x + 1e5, None, None, one.types, None, None)
-    with pytest.raises(DiffmdError, match="PDB has no room"):
-        write_structure(tmp_path / "far.pdb", [far], "pdb", MD)
-    assert not (tmp_path / "far.pdb").exists()
-
-
-def test_a_pdb_of_what_is_no_element_reads_back(tmp_path: Path) -> None:
-    """Of diffmd's own making, and of others who leave the symbol out."""
-    path, types = tmp_path / "x.pdb", ("A", "B", "Poly", "Q1", "Ar")
-    one = Structure(np.eye(5)[:, :3], None, None, types, None, None)
-    write_structure(path, [one], "pdb", REDUCED)
-    found = read_structure(path, 0, REDUCED)
-    assert (found.types, found.masses) == (types, None)
-    np.testing.assert_array_equal(found.positions, one.positions)
-    path.write_text("".join(f"{line:.66}\n" for line in path.read_text().splitlines()))
-    assert read_structure(path, 0, REDUCED).types == ("A", "B", "Po", "Q1", "Ar")
-
-
 BAD = {
     "missing.pdb": (None, "no such file"),
-    "what.cif": ("data_", "must end in one of"),
+    "what.xtc": ("data_", "must end in one of"),
+    "empty.cif": ("data_", "no atoms"),
     "empty.xyz": ("", "empty"),
     "words.xyz": ("hello\nthere\n", "no xyz file"),
     "short.xyz": ("3\n\nA 0 0 0\nA 1 1 1\n", "truncated: frame 0 has 2 of 3"),
-    "number.xyz": ("1\n\nA 0 zero 0\n", "damaged"),
-    "columns.xyz": ("1\n\nA 0 0\n", "damaged"),
+    "number.xyz": ("1\n\nA 0 zero 0\n", "line 3: 'zero' is not a finite number"),
+    "columns.xyz": ("1\n\nA 0 0\n", "line 3: atom 0 has 3 columns, not 4"),
     "nan.xyz": ("1\n\nA 0 nan 0\n", "not a finite number"),
     "flat.xyz": ('1\nLattice="1 0 0 2 0 0 0 0 1" Properties=species:S:1:pos:R:3\nA 0 0 0\n', "without volume"),
     "slab.xyz": ('1\nLattice="1 0 0 0 1 0 0 0 1" Properties=species:S:1:pos:R:3 pbc="T T F"\nA 0 0 0\n', "some axes"),
-    "lattice.xyz": ('1\nLattice="1 0 0" Properties=species:S:1:pos:R:3\nA 0 0 0\n', "damaged"),
+    "lattice.xyz": ('1\nLattice="1 0 0" Properties=species:S:1:pos:R:3\nA 0 0 0\n', "nine numbers"),
     "empty.pdb": ("REMARK nothing\n", "no ATOM"),
-    "broken.pdb": ("ATOM      1  O   HOH A   1      xxxxx\n", "damaged"),
+    "broken.pdb": ("ATOM      1  O   HOH A   1      xxxxx\n", "line 1 ends before the atom's coordinates do"),
     "short.gro": ("water\n 3\n    1SOL     OW    1   0.1   0.1   0.1\n", "truncated"),
     "words.gro": ("water\nmany\n", "no GRO"),
     "empty.h5md": ("", "cannot read"),
@@ -183,3 +143,68 @@ def test_binary_and_directories(tmp_path: Path) -> None:
     (tmp_path / "d.xyz").mkdir()
     with pytest.raises(ConfigError, match="directory"):
         read_structure(tmp_path / "d.xyz", 0, MD)
+
+
+def structure(names: tuple[str, ...], elements: tuple[str | None, ...]) -> Structure:
+    return Structure(np.zeros((len(names), 3)), None, None, names, elements, None, None)
+
+
+def test_types_are_elements_where_they_are_known_else_names() -> None:
+    known = structure(("CA", "CB", "N"), ("C", "C", "N"))
+    assert known.types() == known.types("elements") == ("C", "C", "N")
+    assert known.types("names") == ("CA", "CB", "N")
+    assert known.unknown_elements() == ""
+    some = structure(("CA", "BB", "BB"), ("C", None, None))
+    assert some.types() == ("C", "BB", "BB")
+    assert some.types("names") == ("CA", "BB", "BB")
+    assert some.unknown_elements() == "the elements of 2 of its 3 atoms are not known from it (BB)"
+
+
+@pytest.mark.parametrize(
+    ("names", "elements", "choice", "said"),
+    [
+        (("CA", "CA"), ("C", "Ca"), "names", "atoms named CA are of two elements, C and Ca; rename those of one"),
+        (("CA", "BB"), ("C", None), "elements", "the element of atom 1 (BB) is not known from the file"),
+        (
+            ("CA", "C"),
+            ("C", None),
+            None,
+            "atom 1 is named C and its element is not known, but others are of",
+        ),
+    ],
+)
+def test_types_that_would_merge_are_refused(
+    names: tuple[str, ...], elements: tuple[str | None, ...], choice: Any, said: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        structure(names, elements).types(choice)
+    assert said in str(raised.value)
+
+
+FOLDER = Path(__file__).parents[4] / "shared" / "data" / "molecules"
+REAL = {
+    "ala_ala_ala.pdb": ({"H": 17, "C": 9, "N": 3, "O": 4}, None),
+    "alanine-dipeptide-implicit.pdb": ({"H": 12, "C": 6, "N": 2, "O": 2}, None),
+    "altlocs.pdb": ({"H": 11, "C": 6, "N": 1, "O": 1}, None),
+    "apgr.gro": ({"H": 30, "C": 16, "N": 7, "O": 5}, np.diag([4.93, 4.93, 4.93])),
+    "insertions.pdbx": ({"C": 43, "O": 9, "N": 8}, None),
+    "opcbox.pdb": ({"O": 216, "H": 432, None: 216}, np.diag([1.8865, 1.8478, 1.9006])),
+    "tip5p.pdb": ({"O": 1, "H": 2, None: 2}, np.diag([3.0, 3.0, 3.0])),
+    "vsite3-3.gro": ({None: 4}, None),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_files_of_other_programs(name: str) -> None:
+    """Beside MDAnalysis, which keeps all alternate locations and reads no mmCIF."""
+    path, (elements, box) = FOLDER / name, REAL[name]
+    if not path.exists():
+        pytest.skip("the folder of real molecules is not here")
+    found = read_structure(path, -1, MD)
+    assert collections.Counter(found.elements) == elements
+    if box is not None:
+        np.testing.assert_allclose(found.box, box, atol=1e-9)
+    if name not in ("altlocs.pdb", "insertions.pdbx"):
+        universe = MDAnalysis.Universe(str(path))
+        assert tuple(universe.atoms.names) == found.names
+        np.testing.assert_allclose(universe.atoms.positions, found.positions * 10, atol=1e-5)

@@ -1,0 +1,84 @@
+"""How far an atom may go in one step: lengths of the system itself, in whatever units."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support.experiments import dimers, experiment, liquid
+
+pytestmark = pytest.mark.usefixtures("double")
+
+DISTANCE = (4 / 0.8442) ** (1 / 3) / 2**0.5
+"""Of neighbours in an fcc crystal of density 0.8442."""
+
+
+def leap(built, **values):
+    one = built.systems[0]
+    changed = {key.replace("__", "."): jnp.asarray(value) for key, value in values.items()}
+    return one.problem.leap({}, {**one.values, **changed})
+
+
+def test_it_is_the_distance_of_neighbours():
+    found = leap(liquid())
+    assert found.limit == pytest.approx(DISTANCE)
+    assert found.over(1.01 * DISTANCE)
+    assert not found.over(0.99 * DISTANCE)
+
+
+def test_or_the_longest_cutoff_of_a_thin_gas():
+    gas = {
+        "box": [30.0, 30.0, 30.0],
+        "atoms": [{"type": "A", "count": 8, "mass": 1.0}],
+        "positions": {"kind": "random", "min_distance": 6.0},
+    }
+    lj = {"kind": "lennard_jones", "sigma": 1.0, "epsilon": 1.0}
+    assert leap(experiment(gas, {"lj": lj | {"cutoff": 2.5}})).limit == pytest.approx(2.5)
+    assert leap(experiment(gas, {"lj": lj})).limit > 6
+
+
+def test_two_atoms_on_top_of_each_other_do_not_set_the_scale():
+    x = np.array([[0.0, 0, 0], [1e-6, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0], [4, 0, 0]])
+    assert leap(dimers(3, {"k": 1.0, "r0": 1.0}), system__positions=x).limit > 0.5
+
+
+def test_units_are_no_matter():
+    one = liquid({"thermostat": {"kind": "rescale", "temperature": 5.0}})
+    as_it_is = leap(one)
+    long, slow = 10.0, 3.0
+    values = one.systems[0].values
+    in_others = leap(
+        one,
+        system__positions=values["system.positions"] * long,
+        system__box=values["system.box"] * long,
+        system__velocities=values["system.velocities"] * long / slow,
+        dynamics__integrator__dt=values["dynamics.integrator.dt"] * slow,
+        dynamics__thermostat__temperature=values["dynamics.thermostat.temperature"] * (long / slow) ** 2,
+    )
+    assert in_others.spacing == pytest.approx(long * as_it_is.spacing)
+    assert in_others.pace == pytest.approx(long * as_it_is.pace)
+
+
+def test_what_start_and_bath_explain_is_allowed():
+    fast = np.zeros((108, 3))
+    fast[3] = [300, 0, 400]
+    assert leap(liquid(), system__velocities=fast).limit == pytest.approx(10 * 500 * 0.004)
+    bath = {"kind": "langevin", "dt": 0.004, "friction": 1.0, "temperature": 1e6}
+    assert leap(liquid({"integrator": bath})).limit == pytest.approx(10 * 0.004 * np.sqrt(3e6), rel=1e-3)
+
+
+def test_of_replicas_the_first_speaks_for_all():
+    one = liquid()
+    x, v = (np.asarray(one.systems[0].values[f"system.{key}"]) for key in ("positions", "velocities"))
+    found = leap(one, system__positions=np.stack([x, x]), system__velocities=np.stack([v, v]))
+    assert found.spacing == pytest.approx(DISTANCE)
+    assert found.pace == pytest.approx(leap(one).pace)
+
+
+def test_a_minimiser_and_an_atom_alone_are_not_asked():
+    quickmin = {"kind": "quickmin", "dt": 0.01, "max_step": 5.0}
+    assert not leap(liquid({"integrator": quickmin})).over(1e9)
+    alone = {"box": None, "atoms": [{"type": "A", "count": 1, "mass": 1.0}]}
+    x = {"positions": {"kind": "inline", "values": [[0.0, 0, 0]]}}
+    lj = {"kind": "lennard_jones", "sigma": 1.0, "epsilon": 1.0}
+    assert not leap(experiment(alone | x, {"lj": lj})).over(1e9)
