@@ -140,6 +140,14 @@ def assigned(text: str) -> tuple[str, str] | None:
     return (match["path"].strip(), match["value"]) if match and match["path"].strip() else None
 
 
+def fitting(wanted: str, keys: Iterable[str]) -> set[str]:
+    """Those of `keys` that a key of a pattern names: the exact one, else all that a glob fits."""
+    known = set(keys)
+    if wanted in known:
+        return {wanted}
+    return {key for key in known if fnmatch.fnmatchcase(key, wanted)} if isinstance(wanted, Glob) else set()
+
+
 def select(pattern: str, paths: Iterable[str]) -> list[str]:
     """The paths that are, or lie below, what `pattern` names; at each key an exact one is tried before a glob.
 
@@ -149,10 +157,8 @@ def select(pattern: str, paths: Iterable[str]) -> list[str]:
     wanted = split(pattern)
     found = [(path, keys) for path in paths if len(keys := split(path)) >= len(wanted)]
     for depth, key in enumerate(wanted):
-        exact = [(path, keys) for path, keys in found if keys[depth] == key]
-        if not exact and isinstance(key, Glob):
-            exact = [(path, keys) for path, keys in found if fnmatch.fnmatchcase(keys[depth], key)]
-        found = exact
+        fit = fitting(key, (keys[depth] for _, keys in found))
+        found = [(path, keys) for path, keys in found if keys[depth] in fit]
     return [path for path, _ in found]
 
 

@@ -27,6 +27,7 @@ from diffmd.config.checks.methods import method_problems
 from diffmd.config.effective import effective_systems
 from diffmd.config.schema import Config
 from diffmd.dynamics.march import DivergedError
+from diffmd.dynamics.schedule import Leg, segments
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 from diffmd.io import checkpoint
 from diffmd.objective import P, Ready
@@ -343,7 +344,7 @@ def _explained_replica(one: BuiltSystem, ready: Ready, p: P, failure: DivergedEr
     for number, key in enumerate(keys):
         own = replica_values(held, number)
         control = dataclasses.replace(ready.controls[one.name])
-        plan = one.problem.segments(one.problem.longest(control.plan))
+        plan = segments([Leg(one.problem.steps, 0, ())], one.problem.longest(control.plan))
         try:
             state = recorder.start(p, own, control)
             recorder.run(p, own, key, control, state, plan, lambda *_: None, quiet.append)

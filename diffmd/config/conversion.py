@@ -7,7 +7,6 @@ target of a loss that of the observable.
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from diffmd.config.known import Known, Place, entries
 from diffmd.config.paths import item
 from diffmd.errors import ConfigError
 from diffmd.observables.base import dimension_of
-from diffmd.paths import Glob, join, split
+from diffmd.paths import fitting, join, split
 from diffmd.quantities import QuantityError, check_angle, mended_number, physical, read_quantity
 from diffmd.spec import OBSERVABLES
 from diffmd.units import MD, SYSTEMS, Units
@@ -66,9 +65,8 @@ def _dimensions(place: Place, data: Any, keys: Sequence[str], known: Known) -> I
         return
     below = entries(data)
     if keys:
-        exact = [(key, value) for key, value in below if key == keys[0]]
-        globbed = below if isinstance(keys[0], Glob) else []
-        below = exact or [(key, value) for key, value in globbed if fnmatch.fnmatchcase(key, keys[0])]
+        fit = fitting(keys[0], (key for key, _ in below))
+        below = [(key, value) for key, value in below if key in fit]
         if not below and known.below(place, keys[0], None).nodes:
             below = [(keys[0], None)]
     if not below and (physical(place.unit) or not keys):

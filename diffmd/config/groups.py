@@ -107,8 +107,8 @@ def _read(one: EffectiveSystem, structure: Structure | None, units: Units) -> Gr
     masses = _by_type(one.system.masses, structure.masses, names, types, f"{path}.masses")
     without = [name for name, mass in zip(names, masses, strict=True) if mass is None]
     if without:
-        unknown = structure.unknown_elements() if units.name == "md" else ""
-        raise ConfigError(_no_mass(without, names) + (f" ({unknown})" if unknown else ""), f"{path}.masses")
+        why = structure.unknown_elements() if units.name == "md" else "in reduced units elements bring none"
+        raise ConfigError(_no_mass(without, names) + (f" ({why})" if why else ""), f"{path}.masses")
     return Groups(
         types,
         types,

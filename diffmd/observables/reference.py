@@ -28,7 +28,7 @@ class FileReference(Spec):
     """A frame of a structure file with as many atoms as the system, in its order."""
 
     kind: Literal["file"] = "file"
-    path: str = Field(description="extxyz, xyz, PDB, GRO, or a trajectory.h5md.", min_length=1)
+    path: str = Field(description="extxyz, xyz, PDB, mmCIF, GRO, or a trajectory.h5md.", min_length=1)
     frame: int = quantity(-1, doc="Frame of the file, from 0; negative counts from the end.")
 
 

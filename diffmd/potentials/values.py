@@ -3,9 +3,8 @@
 A value in the config is a scalar (parameter ``k``), a list with one number per term (parameter ``k``, an array), or a
 mapping by types (parameters ``k.C-H``, ``k.H-O-H``, each a scalar; the order of a key's types may be reversed, and
 they are found by the names there are, which may hold hyphens, too: a key that is a type's name is that type, and what
-can be read in two other ways is refused). What
-is built here remembers which parameter goes where, so that the tables are assembled from the values in force by plain
-JAX, without scatters in either direction.
+can be read in two other ways is refused). What is built here remembers which parameter goes where, so that the tables
+are assembled from the values in force by plain JAX, without scatters in either direction.
 """
 
 from __future__ import annotations

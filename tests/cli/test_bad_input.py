@@ -111,7 +111,7 @@ def test_a_pdb_cut_within_a_coordinate(run, tmp_path):
     place = f"system.positions={{kind: file, path: {tmp_path / 'cut.pdb'}}}"
     code, _, err = run("simulate", LJ, *TWO, "-s", place, "-o", tmp_path / "r")
     assert code == 2
-    assert "line 2: it ends before the atom's z (columns 47-54) does: truncated" in err
+    assert "line 2 ends before the atom's coordinates do (z is columns 47-54)" in err
 
 
 def test_sparse_frames_keep_checkpoints(run, tmp_path):

@@ -111,6 +111,13 @@ CASES = {
     "femtoseconds for picoseconds in a gradient": run_away(
         ARGON, "dynamics.integrator.dt=5", command="gradient", said=LONG
     ),
+    "femtoseconds for picoseconds in replicas": run_away(
+        ARGON,
+        "dynamics.integrator.dt=5",
+        "gradient={method: reverse, replicas: 2}",
+        command="gradient",
+        said=("replica 0: the run", *LONG),
+    ),
     "femtoseconds for picoseconds in the equilibration": run_away(
         ARGON, EARLIER, said=("of the equilibration: atom", "the equilibration's dt is 5 ps, and the stiffest")
     ),

@@ -34,13 +34,15 @@ def reverse(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, o
 
 def test_the_answer_and_its_file(reverse: tuple[Path, dict]):
     config, answer = reverse
-    assert set(answer) == {"loss", "terms", "parameters", "gradients", "health"}
+    assert set(answer) == {"loss", "terms", "parameters", "gradients", "units", "health"}
+    assert answer["units"] == {THETA: "rad"}
     assert set(answer["health"]) == {"kind", "norm", "growth_rate", "horizon", "advice"}
     assert answer["health"]["kind"] == "cotangent"
     assert answer["parameters"][THETA] == [1.8, 1.9]
     with h5py.File(config.parent / "run" / "gradients.h5") as file:
         assert float(file["loss"][()]) == answer["loss"]
         np.testing.assert_array_equal(file["gradients/potentials/angle/theta0"], answer["gradients"][THETA])
+        assert file["parameters/potentials/angle/theta0"].attrs["unit"] == "rad"
         assert file["parameters/system/positions"].shape == (4, 3)
         assert file["health/norm"].shape == file["health/step"].shape == (12,)
 

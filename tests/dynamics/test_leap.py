@@ -82,3 +82,15 @@ def test_a_minimiser_and_an_atom_alone_are_not_asked():
     x = {"positions": {"kind": "inline", "values": [[0.0, 0, 0]]}}
     lj = {"kind": "lennard_jones", "sigma": 1.0, "epsilon": 1.0}
     assert not leap(experiment(alone | x, {"lj": lj})).over(1e9)
+
+
+def test_masses_by_type_set_the_bath_s_speed(tmp_path):
+    (tmp_path / "start.xyz").write_text("3\nwater\nO 0 0 0\nH 1 0 0\nH 0 1 0\n")
+    water = {
+        "box": None,
+        "positions": {"kind": "file", "path": str(tmp_path / "start.xyz")},
+        "masses": {"O": 16.0, "H": 1.0},
+    }
+    bath = {"kind": "langevin", "dt": 0.004, "friction": 1.0, "temperature": 2.0}
+    built = experiment(water, {"lj": {"kind": "lennard_jones", "sigma": 1.0, "epsilon": 1.0}}, {"integrator": bath})
+    assert leap(built).pace == pytest.approx(0.004 * np.sqrt(3 * 2.0 / 1.0))

@@ -34,7 +34,7 @@ class TargetStructureSpec(Spec):
     """
 
     kind: Literal["structure"] = "structure"
-    path: str = quantity(doc="extxyz, xyz, PDB, GRO or trajectory.h5md file; relative to the config.")
+    path: str = quantity(doc="extxyz, xyz, PDB, mmCIF, GRO or trajectory.h5md file; relative to the config.")
     frame: int = quantity(-1, doc="Which frame of it, from 0; negative counts from the end.")
 
 

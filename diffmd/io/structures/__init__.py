@@ -1,4 +1,4 @@
-"""Structure files: extxyz, xyz, PDB, GRO and frames of diffmd's own trajectory, read and written.
+"""Structure files: extxyz, xyz, PDB, mmCIF, GRO and frames of diffmd's own trajectory, read and written.
 
 In md units lengths become nm and velocities nm/ps, from the file format's own (Angstrom; Angstrom/fs for velocity
 columns of extxyz, as QUIP and GPUMD write them; nm and nm/ps in GRO), and elements bring their masses. In reduced units

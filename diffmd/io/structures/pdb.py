@@ -67,7 +67,7 @@ def read_pdb(path: Path, frame: int, units: Units) -> Structure:
     sites = [_site(lines[at], longer, path, at) for at in model.atoms]
     cell, notes = (None, ()) if model.cell is None else _cell(lines[model.cell], units, path, model.cell)
     if not any(_END.match(line) for line in lines):
-        notes += (f"{path} has no END, so that nobody knows whether it was cut short: {len(sites)} atoms were read",)
+        notes += (f"{path} has no END, so that it may have been cut short: {len(sites)} lines of atoms were read",)
     found = structure_of_sites(sites, cell, units, path, notes)
     return dataclasses.replace(found, masses=None) if OWN_MASSES_REMARK in lines else found
 
@@ -106,10 +106,10 @@ def _repeated(lines: Sequence[str], atoms: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _site(line: str, longer: dict[str, str], path: Path, at: int) -> Site:
-    position = []
+    position, length = [], len(line.rstrip())
     for axis, first, last in _COORDINATES:
         value = number(line[first:last])
-        if len(line.rstrip()) < last:
+        if length < last:
             told = f"line {at + 1} ends before the atom's coordinates do ({axis} is columns {first + 1}-{last})"
             raise ConfigError(f"cannot read {path}: {told}: it is damaged or truncated")
         if value is None:

@@ -123,7 +123,7 @@ READ: dict[str, tuple[str | bytes, dict[str, Any]]] = {
     "lines that end with z": ("".join(f"{line:.54}\n" for line in FULL.splitlines()), CNO),
     "no END": (
         FULL.rstrip("\n"),
-        {**CNO, "notes": "has no END, so that nobody knows whether it was cut short: 3 atoms"},
+        {**CNO, "notes": "has no END, so that it may have been cut short: 3 lines"},
     ),
     "CRLF": ((FULL + END).replace("\n", "\r\n"), CNO),
     "byte-order mark": (b"\xef\xbb\xbf" + FULL.encode(), CNO),
