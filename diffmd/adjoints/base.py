@@ -41,7 +41,7 @@ class Health:
 
     Attributes:
         kind: what `norm` is: ``cotangent`` (reverse), ``tangent`` (forward), ``plateau`` (finite differences),
-            ``effective_samples`` (reweight: the gradient of each block of frames, as a part of the whole),
+            ``effective_samples`` (reweight: the gradient of each stretch of frames, as a part of the whole),
             ``residual`` (implicit: the largest force after each Newton step at the end of the run).
         steps, norm: the norm along the trajectory, by step, of the system where it is largest; for ``plateau``, the
             relative step sizes and the spread of the derivative there.
@@ -78,7 +78,7 @@ class Gradient:
         terms: its weighted terms, system after system.
         gradients: by parameter path, of the physical value, in the parameter's shape.
         health: as far as the method can tell.
-        standard_error: of the gradient's mean over independent samples, where the method has any (replicas, blocks).
+        standard_error: of the gradient's mean over independent samples, where the method has any (replicas, frames).
         sign_agreement: the fraction of replicas whose gradient has the sign of the mean, by parameter.
         samples: how many the standard error is of.
     """

@@ -14,11 +14,13 @@ from jaxtyping import Array, Float
 
 from diffmd.adjoints.balance import balanced
 from diffmd.adjoints.base import Adjoint, P, Progress, Ready, Say
-from diffmd.adjoints.finite_difference import Difference, FiniteDifference
+from diffmd.adjoints.chaos import Chaos, chaos
+from diffmd.adjoints.finite_difference import Difference, FiniteDifference, differences
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.implicit import Implicit
 from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.reversible import Reversible
+from diffmd.adjoints.reweight import Reweight
 from diffmd.adjoints.smoothness import first_crossing
 from diffmd.objective import Objective
 from diffmd.slopes import Slope
@@ -94,7 +96,7 @@ def check(
 
     Args:
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
-        methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``.
+        methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``, ``reweight``.
         relative: relative tolerance; None: the precision's.
         odd: what potentials and dynamics say of their parameters' derivatives (see `parameter_slopes`).
         balance: whether the terms of the loss are first given weights with which none is lost in another's.
@@ -106,6 +108,15 @@ def check(
         objective = balanced(objective, ready(), p, tangents, say, progress)
     dtype = jnp.result_type(next(iter(p.values())))
     tolerance = Tolerance.of(dtype, relative)
+    rows: list[Row] = []
+    if "reweight" in methods:
+        rows += _reweighted(case, objective, ready(), p, names, leaves, tangents, tolerance, say, progress)
+    methods = [method for method in methods if method != "reweight"]
+    if not methods:
+        return rows
+    wild = chaos(objective, ready(), p, tangents, tolerance.resolved, say, progress)
+    if wild is not None:
+        return rows + [_chaotic(case, name, method, wild, objective) for method in methods for name in names]
     derivatives: dict[str, Float[np.ndarray, "rows"]] = {}
     loss = 0.0
     for method in methods:
@@ -122,26 +133,85 @@ def check(
                 slopes.append(slope)
             derivatives[method] = np.concatenate(slopes)
     judge = FiniteDifference(objective, None, _BATCH)
-    differences = judge.directional(ready(), p, tangents, loss, say, progress)
-    rows = []
+    found = judge.directional(ready(), p, tangents, loss, say, progress)
     crossing: str | None = None
     for method, values in derivatives.items():
-        for k, name in enumerate(names):
-            largest = max(abs(v) for leaf, v in zip(leaves, values, strict=True) if leaf == leaves[k])
-            verdict, reason, suggestion = _judge(float(values[k]), differences[k], largest, tolerance)
-            known = odd.get(leaves[k])
+        for row, leaf in zip(_compared(case, method, names, leaves, values, found, tolerance), leaves, strict=True):
+            known = odd.get(leaf)
             if known is not None and known.infinite:
-                verdict, reason, suggestion = "not_smooth", f"{leaves[k]} {known.why}", known.remedy
-            elif verdict in ("disagrees", "unresolved"):
+                row = dataclasses.replace(
+                    row, verdict="not_smooth", reason=f"{leaf} {known.why}", suggestion=known.remedy
+                )
+            elif row.verdict in ("disagrees", "unresolved"):
                 crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
                 if crossing:
-                    verdict, reason = "not_smooth", crossing
                     suggestion = "try cutoff: {kind: shifted_force, ...} or {kind: switch, ...}"
-            ad, fd = float(values[k]), differences[k].value
-            scale = max(abs(ad), abs(fd))
-            error = abs(ad - fd) / scale if scale > 0 else 0.0
-            rows.append(Row(case, name, method, ad, fd, differences[k].error, error, verdict, reason, suggestion))
+                    row = dataclasses.replace(row, verdict="not_smooth", reason=crossing, suggestion=suggestion)
+            rows.append(row)
     return rows
+
+
+def _compared(
+    case: str,
+    method: str,
+    names: Sequence[str],
+    leaves: Sequence[str],
+    values: Float[np.ndarray, "rows"],
+    found: Sequence[Difference],
+    tolerance: Tolerance,
+) -> list[Row]:
+    """The rows of one method, from its derivatives and the differences."""
+    rows = []
+    for k, name in enumerate(names):
+        largest = max(abs(v) for leaf, v in zip(leaves, values, strict=True) if leaf == leaves[k])
+        verdict, reason, suggestion = _judge(float(values[k]), found[k], largest, tolerance)
+        ad, fd = float(values[k]), found[k].value
+        scale = max(abs(ad), abs(fd))
+        error = abs(ad - fd) / scale if scale > 0 else 0.0
+        rows.append(Row(case, name, method, ad, fd, found[k].error, error, verdict, reason, suggestion))
+    return rows
+
+
+def _reweighted(
+    case: str,
+    objective: Objective,
+    ready: Ready,
+    p: P,
+    names: Sequence[str],
+    leaves: Sequence[str],
+    tangents: Mapping[str, Array],
+    tolerance: Tolerance,
+    say: Say,
+    progress: Progress,
+) -> list[Row]:
+    """Rows of reweighting: the loss of displaced parameters on the same frames is a smooth function of them."""
+    adjoint = Reweight(objective, 0.0)
+    result = adjoint.gradient(ready, p, say, progress)
+    values = np.array([_dot(result.gradients, tangents, k) for k in range(len(names))])
+
+    def displaced(batch: P) -> Float[np.ndarray, "batch one"]:
+        progress(0)
+        return adjoint.losses(ready, batch, say)[:, None]
+
+    found = differences(displaced, p, tangents, np.array([result.loss]), _BATCH)
+    return _compared(case, "reweight", names, leaves, values, [row[0] for row in found], tolerance)
+
+
+def _chaotic(case: str, name: str, method: str, wild: Chaos, objective: Objective) -> Row:
+    """What is not checked, and which run would be."""
+    late = [
+        f" --set {term.name}.frames=end"
+        for problem in objective.problems
+        for term, steps in zip(problem.terms, problem.frames, strict=True)
+        if steps[-1] != problem.steps or (len(steps) > 1 and steps[0] > wild.checkable)
+    ]
+    reason = (
+        f"chaos: the run makes 10^{wild.growth / np.log(10):.0f} of any change in {wild.steps} steps, so that finite "
+        "differences mean nothing; nothing was compared"
+    )
+    suggestion = f"check a shorter run: --set dynamics.steps={wild.checkable}{''.join(late)}"
+    nan = float("nan")
+    return Row(case, name, method, nan, nan, nan, nan, "unresolved", reason, suggestion)
 
 
 def directions(p: P) -> tuple[list[str], list[str], dict[str, Array]]:

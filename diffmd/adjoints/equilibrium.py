@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from diffmd.adjoints.method import Measured, Setting
 from diffmd.errors import ConfigError
-from diffmd.observables.base import Observable, SeriesObservable
-from diffmd.observables.pressure import Pressure, StressTensor
-from diffmd.observables.python_function import PythonObservable
+from diffmd.observables.base import SeriesObservable
 from diffmd.parameters import selects
 from diffmd.paths import join, matches, split
 
@@ -22,14 +20,6 @@ _WHAT_FOR = {
 }
 """Parameters that change no average over configurations, and why. Masses change none of their weights, but averages of
 what is weighted with masses, such as a radius of gyration."""
-
-_TEMPERATURE = "give it a temperature, in place of that of the velocities"
-_MADE_CONFIGURATIONAL: Mapping[type[Observable], str] = {
-    PythonObservable: "write configurational: true if the function does not",
-    Pressure: _TEMPERATURE,
-    StressTensor: _TEMPERATURE,
-}
-"""Observables that look at positions alone where their section says so."""
 
 AVERAGED = ("mean", "none", "variance")
 """Reductions that frames can be weighted in."""
@@ -82,7 +72,7 @@ def _of_term(term: Measured) -> Iterator[ConfigError]:
     if not term.observable.configurational:
         yield ConfigError(
             "looks at velocities or the time, and method: reweight averages over configurations; "
-            f"{made_configurational(term.observable)}, or use method: reverse",
+            f"{term.observable.made_configurational}, or use method: reverse",
             f"{term.path}.observable",
         )
     if term.reduce not in AVERAGED:
@@ -94,11 +84,6 @@ def _of_term(term: Measured) -> Iterator[ConfigError]:
         yield ConfigError(
             "method: reweight averages over many frames; write frames: {from: ..., every: ...}", f"{term.path}.frames"
         )
-
-
-def made_configurational(observable: Observable) -> str:
-    """How to have an observable of positions in place of one that looks at velocities or the time, in a clause."""
-    return _MADE_CONFIGURATIONAL.get(type(observable), "take an observable of positions")
 
 
 def ineffective(paths: Sequence[str]) -> Iterator[ConfigError]:

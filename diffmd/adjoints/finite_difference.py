@@ -140,32 +140,54 @@ class FiniteDifference(Adjoint):
         progress: Progress,
     ) -> list[list[Difference]]:
         """For each tangent the derivatives of whatever `measure` gives; `about` is the same at p."""
-        count = len(next(iter(tangents.values())))
-        scales = np.array([_scale(p, {path: t[k] for path, t in tangents.items()}) for k in range(count)])
-        relative = _sweep(p) if self._step is None else np.array([self._step])
-        steps = scales[:, None] * relative
-        displaced = [(k, sign * h) for k in range(count) for h in steps[k] for sign in (1, -1)]
-        values: list[Float[np.ndarray, "columns"]] = []
-        for start in range(0, len(displaced), self._batch):
-            chosen = displaced[start : start + self._batch]
-            # A short last batch is filled up, so that one program serves all.
-            padded = chosen + [chosen[-1]] * (self._batch - len(chosen))
-            batch = {
-                path: jnp.asarray(
-                    np.stack([np.asarray(value) + h * np.asarray(tangents[path][k]) for k, h in padded]),
-                    jnp.result_type(value),
-                )
-                for path, value in p.items()
-            }
-            values += list(measure(self._evaluator.seen(ready, batch, say, progress))[: len(chosen)])
-        # Rows: of each tangent the sweep, up and down.
-        table = np.asarray(values, float).reshape(count, len(relative), 2, len(about))
-        epsilon = float(jnp.finfo(jax.tree.leaves(dict(p))[0].dtype).eps)
 
-        def difference(k: int, c: int) -> Difference:
-            return _difference(steps[k], table[k, :, 0, c], table[k, :, 1, c], float(about[c]), epsilon)
+        def displaced(batch: P) -> Float[np.ndarray, "batch columns"]:
+            return measure(self._evaluator.seen(ready, batch, say, progress))
 
-        return [[difference(k, c) for c in range(len(about))] for k in range(count)]
+        return differences(displaced, p, tangents, about, self._batch, self._step)
+
+
+def differences(
+    function: Callable[[P], Float[np.ndarray, "batch columns"]],
+    p: P,
+    tangents: P,
+    about: Float[np.ndarray, "columns"],
+    batch: int,
+    step: float | None = None,
+) -> list[list[Difference]]:
+    """For each tangent (stacked first) the derivatives of each number of a function of parameters.
+
+    Args:
+        function: of a batch of parameters, stacked first.
+        about: its numbers at p.
+        step: relative; None: a sweep of steps.
+    """
+    count = len(next(iter(tangents.values())))
+    scales = np.array([scale(p, {path: t[k] for path, t in tangents.items()}) for k in range(count)])
+    relative = _sweep(p) if step is None else np.array([step])
+    steps = scales[:, None] * relative
+    displaced = [(k, sign * h) for k in range(count) for h in steps[k] for sign in (1, -1)]
+    values: list[Float[np.ndarray, "columns"]] = []
+    for start in range(0, len(displaced), batch):
+        chosen = displaced[start : start + batch]
+        # A short last batch is filled up, so that one program serves all.
+        padded = chosen + [chosen[-1]] * (batch - len(chosen))
+        moved = {
+            path: jnp.asarray(
+                np.stack([np.asarray(value) + h * np.asarray(tangents[path][k]) for k, h in padded]),
+                jnp.result_type(value),
+            )
+            for path, value in p.items()
+        }
+        values += list(function(moved)[: len(chosen)])
+    # Rows: of each tangent the sweep, up and down.
+    table = np.asarray(values, float).reshape(count, len(relative), 2, len(about))
+    epsilon = float(jnp.finfo(jax.tree.leaves(dict(p))[0].dtype).eps)
+
+    def difference(k: int, c: int) -> Difference:
+        return _difference(steps[k], table[k, :, 0, c], table[k, :, 1, c], float(about[c]), epsilon)
+
+    return [[difference(k, c) for c in range(len(about))] for k in range(count)]
 
 
 def _sweep(p: P) -> Float[np.ndarray, "sweep"]:
@@ -176,7 +198,7 @@ def _sweep(p: P) -> Float[np.ndarray, "sweep"]:
     return 1e-2 / _RATIO ** np.arange(count)
 
 
-def _scale(p: P, tangent: Any) -> float:
+def scale(p: P, tangent: Any) -> float:
     """The size of what a tangent moves: its largest |p| there, or 1 where that is zero."""
     moved = [np.abs(np.asarray(p[path], float)[np.asarray(t) != 0]) for path, t in tangent.items()]
     largest = max((float(m.max()) for m in moved if m.size), default=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,24 +50,27 @@ def along_trajectory(
     turned = slice(None, None, -1) if reverse else slice(None)
     told = steps.max(initial=0) - steps[turned] if reverse else steps
     if not np.isfinite(norm).all():
-        advice = "The gradient left the finite numbers on its way: run fewer steps or a smaller dt."
+        advice = (
+            "The gradient became infinite, or no number at all, on its way through the run: run fewer steps, or take "
+            "a smaller dynamics.integrator.dt."
+        )
         return Health(kind, told, norm[turned], None, None, advice)
     if truncate is None or truncate > steps.max(initial=0):
-        return Health(kind, told, norm[turned], *_judged(kind, steps, norm, back, "along the run"))
+        return Health(kind, told, norm[turned], *_judged(steps, norm, back, "along the run"))
     last = steps < truncate if reverse else steps > steps.max() - truncate
     own = None if back is None else back.within(truncate)
-    rate, horizon, advice = _judged(kind, steps[last], norm[last], own, "over these steps")
+    rate, horizon, advice = _judged(steps[last], norm[last], own, "over these steps")
     advice = f"Truncated: no influence reaches over more than {truncate} steps. {advice}"
     return Health(kind, told, norm[turned], rate, horizon, advice)
 
 
 def _judged(
-    kind: str, steps: Float[np.ndarray, "points"], norm: Float[np.ndarray, "points"], back: Back | None, where: str
+    steps: Float[np.ndarray, "points"], norm: Float[np.ndarray, "points"], back: Back | None, where: str
 ) -> tuple[float | None, int | None, str]:
     """Growth rate, horizon, advice."""
     positive = norm > 0
     if not positive.any():
-        advice = "The state carries no sensitivity: the loss does not depend on the trajectory by these parameters."
+        advice = "These parameters do not change the trajectory, as far as the loss can see."
         return None, None, advice
     if positive.sum() < 3:
         return None, None, "Too few steps to judge how the gradient grows."
@@ -76,8 +80,8 @@ def _judged(
     if growth > _STEEP:
         horizon = int(s[outgrown(norm[positive])]) if back is None else growing_horizon(back)
         advice = (
-            f"The {kind} grows {growth:.1e}-fold {where}: past about {horizon} steps the gradient is chaos, not "
-            "signal; use fewer steps, truncate to these, a thermostat with friction, or an average over many seeds."
+            f"The gradient grows {growth:.1e}-fold {where}: past about {horizon} steps it is chaos, and says nothing "
+            "of the parameters."
         )
         return rate, horizon, advice
     grown = f"grows {growth:.1f}-fold {where}, still moderate" if growth > _BOUNDED else f"stays bounded {where}"
@@ -88,7 +92,51 @@ def _judged(
         gives = f"; the last {needed} steps give the gradient to within 10 %"
     else:
         gives = "; no fewer steps give the gradient to within 10 %"
-    return rate, needed, f"The {kind} {grown}{gives}."
+    return rate, needed, f"The gradient {grown}{gives}."
+
+
+@dataclasses.dataclass(frozen=True)
+class Means:
+    """What a config could do about a gradient that explodes, and does not do yet.
+
+    Attributes:
+        reweight: its losses are averages over an ensemble that reweighting can differentiate.
+        truncate, replicas: it has the option, which is not set.
+        truncated: it is set.
+        friction: a heat bath with friction could damp the motion; there is none.
+    """
+
+    reweight: bool
+    truncate: bool
+    truncated: bool
+    replicas: bool
+    friction: bool
+
+
+def explodes(health: Health) -> bool:
+    """Whether growth along the run outweighs all the rest of a gradient."""
+    if health.growth_rate is None or health.horizon is None or not len(health.steps):
+        return False
+    return bool(health.growth_rate * float(np.ptp(health.steps)) > np.log(_STEEP))
+
+
+def remedied(health: Health, means: Means) -> Health:
+    """A gradient's that explodes, with what to do about it at the end of its sentence."""
+    chosen = [
+        (
+            means.reweight,
+            "since the loss is an average over equilibrium, take `--method reweight` (gradient: {method: reweight}), "
+            "which needs no way back through the run",
+        ),
+        (means.truncate, f"write truncate: {health.horizon} under gradient"),
+        (means.truncated, f"lower gradient.truncate to {health.horizon}"),
+        (means.replicas, "average over seeds (gradient: {replicas: 16}), which tells the noise"),
+        (means.friction, "take a thermostat with friction (dynamics.integrator: {kind: langevin, ...})"),
+        (True, f"run fewer dynamics.steps (about {health.horizon})"),
+    ]
+    first, *others = [text for fits, text in chosen if fits]
+    told = f"{first[0].upper()}{first[1:]}{'; or ' if others else ''}{'; or '.join(others)}."
+    return dataclasses.replace(health, advice=f"{health.advice} {told}")
 
 
 def worst(healths: Sequence[Health], systems: Sequence[str] = ()) -> Health:
@@ -101,7 +149,7 @@ def worst(healths: Sequence[Health], systems: Sequence[str] = ()) -> Health:
 def noise(result: Gradient) -> str | None:
     """A sentence where a gradient is noise rather than signal, None where it is signal.
 
-    With samples (replicas, blocks): noise if no component is further from zero than the largest of so many components
+    With samples (replicas, frames): noise if no component is further from zero than the largest of so many components
     comes by chance once in 20 times (Student's t of each, with Bonferroni's correction). Else: chaos, if the norm along
     the trajectory ends in a growth that outweighs all the rest.
     """
@@ -118,11 +166,7 @@ def noise(result: Gradient) -> str | None:
             "Either the loss is as small as so many samples can tell, or it takes more replicas or frames, or a "
             "shorter or truncated run"
         )
-    health = result.health
-    if health.growth_rate is None or health.horizon is None or not len(health.steps):
-        return None
-    growth = health.growth_rate * float(np.ptp(health.steps))
-    return health.advice if growth > np.log(_STEEP) else None
+    return result.health.advice if explodes(result.health) else None
 
 
 def _ratios(gradient: np.ndarray, error: np.ndarray) -> Float[np.ndarray, "components"]:

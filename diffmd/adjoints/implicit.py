@@ -26,7 +26,6 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, Stored, merged, run_steps
-from diffmd.adjoints.equilibrium import made_configurational
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.stationary import Adrift, NotHeld, Point, Saddle, Surface, polished, solved
@@ -288,7 +287,7 @@ class ImplicitSpec(MethodSpec):
                 elif not term.observable.configurational:
                     yield ConfigError(
                         "a minimised structure is at rest, and this looks at velocities or the time; "
-                        f"{made_configurational(term.observable)}",
+                        f"{term.observable.made_configurational}",
                         term.path,
                     )
             names = _of_no_account(setting)

@@ -15,8 +15,9 @@ TRUNCATE = quantity(
 )
 CLIP = quantity(
     None,
-    doc="The norm of the state's cotangent is scaled down to this at every step; null: never. With replicas that of "
-    "each one's own loss, so that it means the same however many they are.",
+    doc="The norm of the loss's gradient with respect to the state (positions and velocities) is scaled down to this "
+    "at every step; null: never. With replicas that of each one's own loss, so that it means the same however many "
+    "they are.",
     gt=0,
 )
 REPLICAS = quantity(

@@ -117,6 +117,22 @@ class Reweight(Adjoint):
         samples = max(2, int(worst.sampling.independent))
         return Gradient(sum(terms), terms, gradients, health.of(system), errors, samples=samples)
 
+    def losses(self, ready: Ready, batch: P, say: Say) -> Float[np.ndarray, "batch"]:
+        """The loss at each of a batch of parameters (stacked first), from the ensembles at hand however uneven their
+        weights become: a smooth function, whose derivative `gradient` is."""
+        found = []
+        for number in range(len(next(iter(batch.values())))):
+            p = {path: value[number] for path, value in batch.items()}
+            found.append(sum(self._loss(problem, ready, p, say) for problem in self._problems))
+        return np.array(found)
+
+    def _loss(self, problem: Problem, ready: Ready, p: P, say: Say) -> float:
+        average, ensemble = self._averages[problem.name], self._ensembles[problem.name]
+        base, control = ready.values[problem.name], ready.controls[problem.name]
+        cutoff = problem.dynamics.forcefield.cutoff
+        seen = control.settle(cutoff, lambda plan: average.seen(plan, p, base, ensemble.sample))
+        return average.loss(ensemble, seen)
+
     def steps(self, p: P) -> int:
         """A run. Where the ensemble at hand is good enough, they are told as done at once."""
         return run_steps(self._problems)
@@ -224,6 +240,11 @@ class _Average:
             for own in (np.asarray(places) for places in self._choice)
         ]
         return min(found, key=lambda one: one[0] / one[1])
+
+    def loss(self, ensemble: Ensemble, seen: _Seen) -> float:
+        """The sum of the terms."""
+        means = self._once("means", self._influence.means)(seen.energies, seen.rows, jnp.asarray(ensemble.energies))
+        return float(np.sum(self._once("terms", self._influence.terms)(means, seen.rows)))
 
     def part(self, plan: NeighborPlan, p: P, base: Values, ensemble: Ensemble, seen: _Seen) -> _Part:
         """Loss and gradient."""

@@ -136,7 +136,11 @@ def gradient(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Compute the loss and its gradient."""
+    """Compute the loss and its gradient.
+
+    Horizon: so many last steps give the gradient; what is older than that, where it explodes, is chaos. Independent
+    frames: so many that have nothing to do with each other would tell an average as well as all that were sampled.
+    """
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
     def work(reporter: Reporter) -> CommandResult:
@@ -167,7 +171,11 @@ def gradcheck(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Check gradients against finite differences (exit code 4 where one does not agree)."""
+    """Check gradients against finite differences (exit code 4 where one does not agree).
+
+    Finite difference: how the loss differs when a parameter is moved a little, divided by that; its error is how far it
+    depends on the step. Reweighting is checked on its own frames.
+    """
     request = _request(config, overrides, parameters, output, overwrite, False, device, no_python)
 
     def work(reporter: Reporter) -> CommandResult:

@@ -55,11 +55,11 @@ def gradcheck_table(rows: Sequence[Mapping[str, Any]]) -> None:
         ("case", "left"),
         ("parameter", "left"),
         ("method", "left"),
-        ("ad", "right"),
-        ("fd", "right"),
+        ("gradient", "right"),
+        ("finite difference", "right"),
     ):
         table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
-    for name in ("fd error", "relative error"):
+    for name in ("its error", "relative difference"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for row in rows:

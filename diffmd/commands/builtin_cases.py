@@ -218,6 +218,20 @@ DYNAMICS: Mapping[str, Data] = {
         [{**_ENDS, "target": 0.9}],
         ["potentials.bond"],
     ),
+    "langevin, averages by reweight": {
+        **_fluid(
+            _LJ,
+            [
+                {**_RDF, "compare": "kullback_leibler", "frames": {"every": 4}},
+                {**_ENERGY, "frames": {"every": 2}, "reduce": "variance"},
+                {"observable": {"kind": "nearest_distance"}, "target": 1.0, "frames": {"every": 2}, "reduce": "none"},
+            ],
+            ["potentials.lj", "system.box", "dynamics.integrator.temperature"],
+            integrator=_LANGEVIN,
+            steps=40,
+        ),
+        "gradient": {"method": "reweight"},
+    },
     "quickmin, frequencies, implicit": _at_rest(
         [
             {"observable": {"kind": "distance", "pairs": [[0, 1], [0, 2]]}, "target": 1.2},

@@ -14,14 +14,17 @@ from jaxtyping import Array
 from diffmd.adjoints.base import Adjoint, Gradient
 from diffmd.adjoints.equilibration import equilibrate_replicas
 from diffmd.adjoints.flow import DRAWN, Replicas, replica_keys, replica_values, spread_values
+from diffmd.adjoints.health import Means, explodes, remedied
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.nonfinite import culprit, first_lost_step
 from diffmd.adjoints.options import replicas_of
+from diffmd.adjoints.reweight import ReweightSpec
 from diffmd.commands.lost_terms import lost_terms
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.config.checks.memory import installed_memory
 from diffmd.config.checks.methods import method_problems
+from diffmd.config.effective import effective_systems
 from diffmd.config.schema import Config
 from diffmd.dynamics.march import DivergedError
 from diffmd.dynamics.schedule import Leg, segments
@@ -239,8 +242,8 @@ def replicas_in(spec: Spec) -> int | None:
 
 
 def samples_in(spec: Spec) -> bool:
-    """Whether a gradient method has independent samples, replicas or blocks, and so a standard error."""
-    return any(vars(spec).get(name) is not None for name in ("replicas", "blocks"))
+    """Whether a gradient method has independent samples, replicas or frames, and so a standard error."""
+    return replicas_in(spec) is not None or isinstance(spec, ReweightSpec)
 
 
 def adjoint_of(spec: Spec, experiment: Experiment) -> Adjoint:
@@ -249,8 +252,27 @@ def adjoint_of(spec: Spec, experiment: Experiment) -> Adjoint:
     return spec.adjoint(experiment.objective, resources())
 
 
-def differentiated(adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P, reporter: Reporter) -> Gradient:
+def means_of(config: Config, spec: MethodSpec) -> Means:
+    """What of the remedies of an exploding gradient a config could take, and has not taken yet."""
+    options = vars(spec)
+    integrators = [one.dynamics.integrator.build() for one in effective_systems(config)]  # type: ignore[attr-defined]
+    truncated = options.get("truncate") is not None
+    return Means(
+        reweight=next(method_problems(config, ReweightSpec()), None) is None,
+        truncate="truncate" in options and not truncated,
+        truncated=truncated,
+        replicas="replicas" in options and options["replicas"] is None,
+        friction=not any(one.stochastic for one in integrators),
+    )
+
+
+def differentiated(
+    adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P, reporter: Reporter, spec: MethodSpec | None = None
+) -> Gradient:
     """Loss and gradient, with failures explained.
+
+    Args:
+        spec: the method, where it is not the config's.
 
     Raises:
         NumericalError: the run, the loss or a gradient is not finite.
@@ -271,7 +293,11 @@ def differentiated(adjoint: Adjoint, experiment: Experiment, ready: Ready, p: P,
             told = _lost_derivative(experiment, ready, p, result)
             what = f"the gradient with respect to {path} is not finite although the trajectory is"
             raise NumericalError(f"{what}: {told}" if told else f"{what}; run fewer steps, or check it with gradcheck")
-    return result
+    if not explodes(result.health):
+        return result
+    config = experiment.loaded.config
+    means = means_of(config, method_spec(config, None) if spec is None else spec)
+    return dataclasses.replace(result, health=remedied(result.health, means))
 
 
 def _lost_derivative(experiment: Experiment, ready: Ready, p: P, result: Gradient) -> str | None:

@@ -36,8 +36,9 @@ from diffmd.io.values import plain
 from diffmd.objective import P, Ready
 from diffmd.spec import METHODS as KINDS
 
-METHODS = ("reverse", "forward", "reversible", "implicit")
-"""What can be checked, where it fits the config; finite differences are the judge."""
+METHODS = ("reverse", "forward", "reversible", "implicit", "reweight")
+"""What can be checked, where it fits the config; finite differences are the judge, of reweight those on
+the same frames."""
 _OF_ANOTHER = ("truncate", "clip", "replicas")
 """Options that change what a gradient is of."""
 
@@ -96,12 +97,6 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
     for method in methods:
         if method.replace("_", "-") == "finite-difference":
             raise ConfigError("--method finite-difference: it is what the others are checked against; leave it out")
-        if method == "reweight":
-            raise ConfigError(
-                "--method reweight: finite differences of one run are not the truth of an average over the ensemble, "
-                "and its gradient has noise of its own; compare `diffmd gradient --method reweight` and its standard "
-                "error with differences of the losses at displaced parameters, averaged over many seeds"
-            )
         if method not in METHODS:
             raise ConfigError(f"--method {method}: there are {', '.join(METHODS)}")
     return tuple(dict.fromkeys(methods))
@@ -120,7 +115,9 @@ def _fitting(loaded: LoadedConfig, asked: Sequence[str], own: bool) -> tuple[str
     """The methods, of those asked for or of all, that fit a config; of the user's `own` none that was asked for is left
     out in silence."""
     fitting = []
-    for method in asked or METHODS:
+    # Of averages over the ensemble, and not of one run: what is checked by itself is what the config asks for.
+    configured = vars(loaded.config.gradient)["method"]
+    for method in asked or ((configured,) if configured == "reweight" else METHODS):
         spec = KINDS.members[method]()
         assert isinstance(spec, MethodSpec)
         refused = next(method_problems(loaded.config, spec), None)

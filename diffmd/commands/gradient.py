@@ -53,7 +53,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         session.tell_devices(replicas_in(spec))
         ready = made_ready(experiment, p, session.reporter, session.folder / EQUILIBRATED, replicas_in(spec))
         session.reporter.start(adjoint.steps(p), "steps", "gradient")
-        result = differentiated(adjoint, experiment, copied(ready), p, session.reporter)
+        result = differentiated(adjoint, experiment, copied(ready), p, session.reporter, spec)
         session.reporter.finish()
         slopes = parameter_slopes(experiment.objective, p, experiment.values)
         for warning in zero_warnings(result, slopes).values():

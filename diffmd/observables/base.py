@@ -34,6 +34,9 @@ class Observable(abc.ABC):
         """Whether it depends on positions, box and potentials alone: not on velocities or the time."""
         return True
 
+    made_configurational: ClassVar[str] = "take an observable of positions"
+    """How to have one of positions in place of one that looks at velocities or the time, in a clause."""
+
 
 class SeriesObservable(abc.ABC):
     """A measurement of a series of frames: a correlation in time, a fluctuation.

@@ -56,6 +56,8 @@ class Pressure(Observable):
             kinetic = 3 * len(frame.masses) * self.boltzmann * given_temperature(self.temperature, frame)
         return (kinetic + jnp.trace(frame.virial())) / (3 * volume(frame.box))
 
+    made_configurational: ClassVar[str] = "give it a temperature, in place of that of the velocities"
+
     @property
     def configurational(self) -> bool:
         """Whether a temperature is given."""
@@ -83,6 +85,8 @@ class StressTensor(Observable):
             each = self.boltzmann * given_temperature(self.temperature, frame)
             kinetic = len(frame.masses) * each * jnp.eye(3)
         return -(kinetic + frame.virial()) / volume(frame.box)
+
+    made_configurational: ClassVar[str] = "give it a temperature, in place of that of the velocities"
 
     @property
     def configurational(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -72,6 +72,8 @@ class PythonObservable(Observable):
             ConfigError: if it does not return real numbers.
         """
         return self.function(frame)
+
+    made_configurational: ClassVar[str] = "write configurational: true if the function does not"
 
     @property
     def configurational(self) -> bool:

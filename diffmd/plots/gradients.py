@@ -37,12 +37,18 @@ class _Curve:
 
 
 _CURVES: Mapping[str, _Curve] = {
-    **{
-        kind: _Curve(
-            "Along the trajectory", "step", f"norm of the {kind}", f"norm of the state's {kind} along the trajectory"
-        )
-        for kind in ("cotangent", "tangent")
-    },
+    "cotangent": _Curve(
+        "Along the trajectory",
+        "step",
+        "|d loss / d state|",
+        "size of the loss's derivative by positions and velocities, along the trajectory",
+    ),
+    "tangent": _Curve(
+        "Along the trajectory",
+        "step",
+        "|d state / d parameters|",
+        "size of the derivative of positions and velocities by the parameters, along the trajectory",
+    ),
     "plateau": _Curve(
         "By step size",
         "step size h",

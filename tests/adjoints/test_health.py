@@ -8,11 +8,13 @@ import pytest
 from support.objectives import FLUID, MOLECULE, PLENTY, apart, changed, flat, nothing, ready
 
 from diffmd.adjoints.base import Gradient, Health
-from diffmd.adjoints.health import along_trajectory, worst
+from diffmd.adjoints.health import Means, along_trajectory, explodes, remedied, worst
 from diffmd.adjoints.horizon import Back, calm_horizon, gathered_back, growing_horizon, outgrown
 from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.zeros import Zeros, exact_zeros, zero_warnings
+from diffmd.commands.experiment import means_of, method_spec
 from diffmd.commands.gradient import health_of
+from diffmd.config.loading import load_data
 from diffmd.dynamics.probes import sketch
 
 
@@ -30,7 +32,7 @@ def test_chaos_is_found():
         assert health.growth_rate > 5e-3
         assert health.horizon is not None
         assert 10 < health.horizon < 600
-        assert "chaos, not signal" in health.advice
+        assert "steps it is chaos" in health.advice
     assert reverse.kind == "cotangent"
     assert forward.kind == "tangent"
     assert len(reverse.norm) == 1200
@@ -135,8 +137,8 @@ def test_sentences():
     moderate = along_trajectory("tangent", steps, np.exp(0.05 * steps), reverse=False)
     assert "still moderate" in moderate.advice
     lost = along_trajectory("tangent", steps, np.where(steps > 50, np.inf, 1.0), reverse=False)
-    assert "left the finite numbers" in lost.advice
-    assert "no sensitivity" in along_trajectory("tangent", steps, np.zeros(100), reverse=False).advice
+    assert "became infinite, or no number at all" in lost.advice
+    assert "do not change the trajectory" in along_trajectory("tangent", steps, np.zeros(100), reverse=False).advice
     assert "Too few" in along_trajectory("tangent", steps[:2], np.ones(2), reverse=False).advice
     assert moderate.horizon is None
     assert worst([moderate, grows, lost]) is grows
@@ -146,7 +148,44 @@ def test_sentences():
     assert health_of(named)["system"] == "dense"
     assert "system" not in health_of(grows)
     cut = along_trajectory("tangent", steps, np.exp(0.2 * (steps % 25)), reverse=False, truncate=25)
-    assert cut.advice.startswith("Truncated: no influence reaches over more than 25 steps. The tangent grows")
+    assert cut.advice.startswith("Truncated: no influence reaches over more than 25 steps. The gradient grows")
     back = along_trajectory("cotangent", steps, np.exp(0.2 * steps), reverse=True)
     assert back.norm[0] > back.norm[-1]
     assert list(back.steps) == list(range(100))
+
+
+def test_what_to_do_about_an_explosion_is_what_is_not_done_yet():
+    steps = np.arange(100)
+    wild = along_trajectory("tangent", steps, np.exp(0.2 * steps), reverse=False)
+    calm = along_trajectory("tangent", steps, np.exp(0.05 * steps), reverse=False)
+    assert explodes(wild)
+    assert not explodes(calm)
+    anything = Means(reweight=True, truncate=True, truncated=False, replicas=True, friction=True)
+    said = remedied(wild, anything).advice
+    assert said.startswith(f"{wild.advice} Since the loss is an average over equilibrium, take `--method reweight`")
+    assert f"; or write truncate: {wild.horizon} under gradient; or average over seeds" in said
+    assert "friction" in said
+    little = Means(reweight=False, truncate=False, truncated=True, replicas=False, friction=False)
+    said = remedied(wild, little).advice
+    assert f"parameters. Lower gradient.truncate to {wild.horizon}; or run fewer dynamics.steps (about" in said
+    for done in ("reweight", "friction", "seeds", "write truncate"):
+        assert done not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Means(False, True, False, True, True)),
+        ({"gradient": {"method": "reverse", "truncate": 5, "replicas": 2}}, Means(False, False, True, False, True)),
+        (
+            {
+                "dynamics__integrator": {"kind": "langevin", "dt": 0.01, "friction": 1.0, "temperature": 1.0},
+                "loss__0__frames": {"from": 4},
+            },
+            Means(True, True, False, True, False),
+        ),
+    ],
+)
+def test_means_are_those_of_the_config(changes, expected):
+    config = load_data(changed(FLUID, **changes)).config
+    assert means_of(config, method_spec(config, None)) == expected

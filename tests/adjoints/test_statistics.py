@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pymbar import timeseries
 
 from diffmd.adjoints.statistics import halves_apart, independent, inefficiency, mean_error
 
@@ -21,7 +22,6 @@ def autoregressive(points: int, phi: float, columns: int, seed: int = 0) -> np.n
 
 @pytest.mark.parametrize(("points", "phi"), [(2000, 0.9), (300, 0.5), (50, 0.0), (7, 0.8), (400, -0.7)])
 def test_it_is_what_pymbar_gives(points: int, phi: float):
-    timeseries = pytest.importorskip("pymbar.timeseries")
     x = autoregressive(points, phi, 6)
     expected = [timeseries.statistical_inefficiency(column) for column in x.T]
     np.testing.assert_allclose(inefficiency(x), expected, rtol=1e-9)

@@ -31,7 +31,7 @@ def test_gradcheck_rows_are_whole_off_a_terminal(capsys: pytest.CaptureFixture[s
     }
     render.gradcheck_table([ROW, rough])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:5] == ["case", "parameter", "method", "ad", "fd"]
+    assert lines[0].split()[:6] == ["case", "parameter", "method", "gradient", "finite", "difference"]
     assert lines[1].split()[:5] == ["lj_fluid", "potentials.lj.sigma", "reverse", "1.23456789", "1.23456789"]
     assert lines[1].split()[5:] == ["2e-09", "1e-09", "agrees"]
     assert rough["parameter"] in lines[2]

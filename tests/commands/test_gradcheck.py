@@ -12,9 +12,11 @@ import jax
 import numpy as np
 import pytest
 from support.commanded import Listener, request, written
-from support.objectives import FLUID, MOLECULE, changed, ready
+from support.objectives import FLUID, MOLECULE, PLENTY, changed, ready
 
+from diffmd.adjoints.check import check
 from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.reweight import Reweight
 from diffmd.commands.builtin_cases import CASES, DYNAMICS
 from diffmd.commands.gradcheck import gradcheck
 from diffmd.errors import ConfigError
@@ -122,17 +124,60 @@ def test_a_kink_in_the_loss_is_no_disagreement():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("double")
-def test_chaos_is_not_resolved():
+def test_chaos_is_said_at_once_with_a_run_that_can_be_checked():
     hot = changed(
         FLUID,
-        dynamics__steps=3000,
+        dynamics__steps=20_000,
         dynamics__integrator__dt=0.005,
         system__velocities__temperature=3.0,
         parameters=["potentials.lj.sigma"],
     )
-    (row,) = ready(hot).rows(("reverse",))
+    done: list[int] = []
+    case = ready(hot)
+    (row,) = check("case", case.experiment.objective, case.fresh, case.p, ["reverse"], PLENTY, None, print, done.append)
     assert row.verdict == "unresolved"
-    assert "fewer dynamics.steps" in row.suggestion
+    assert np.isnan([row.ad, row.fd]).all()
+    assert re.match(r"chaos: the run makes 10\^\d+ of any change in 20000 steps, so that finite", row.reason)
+    # It looked at the first steps alone.
+    assert sum(done) == 2000
+    found = re.fullmatch(r"check a shorter run: --set dynamics.steps=(\d+)", row.suggestion)
+    assert found
+    assert 100 < int(found[1]) < 2000
+    assert {row.verdict for row in ready(changed(hot, dynamics__steps=int(found[1]))).rows(("reverse",))} == {"agrees"}
+
+
+AVERAGE = changed(
+    BOND,
+    dynamics={
+        "integrator": {"kind": "langevin", "dt": 0.05, "friction": 1.0, "temperature": 0.1},
+        "steps": 40,
+    },
+    loss=[{"observable": {"kind": "distance", "pairs": [[0, 2]]}, "target": 1.0, "frames": {"every": 2}}],
+    gradient={"method": "reweight"},
+)
+
+
+def test_reweighting_is_checked_on_its_own_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = written(tmp_path, AVERAGE)
+    result = gradcheck(request(config, tmp_path / "run"), Listener())
+    rows = result.answer["rows"]
+    assert {row["method"] for row in rows} == {"reweight"}
+    assert [row["verdict"] for row in rows] == ["agrees"] * 2
+    assert max(row["relative_error"] for row in rows) < 1e-8
+    right = Reweight.gradient
+
+    def wrong(self, ready, p, say, progress):  # type: ignore[no-untyped-def]
+        found = right(self, ready, p, say, progress)
+        return dataclasses.replace(
+            found, gradients={path: np.asarray(1.0001 * g) for path, g in found.gradients.items()}
+        )
+
+    monkeypatch.setattr(Reweight, "gradient", wrong)
+    result = gradcheck(request(config, tmp_path / "other"), Listener(), ("reweight",))
+    assert [row["verdict"] for row in result.answer["rows"]] == ["disagrees"] * 2
+    still = written(tmp_path / "still", changed(AVERAGE, gradient={"method": "reverse"}, loss__0__frames="end"))
+    with pytest.raises(ConfigError, match=r"--method reweight: method: reweight averages over many frames"):
+        gradcheck(request(still, tmp_path / "third"), Listener(), ("reweight",))
 
 
 OBSERVED = [name for name in CASES if name not in DYNAMICS]

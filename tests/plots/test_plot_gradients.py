@@ -25,8 +25,8 @@ def result(kind: str, steps: np.ndarray, **more: object) -> Gradients:
 @pytest.mark.parametrize(
     ("kind", "steps", "x", "y", "said", "scale"),
     [
-        ("cotangent", np.arange(100.0), "step", "norm of the cotangent", "cotangent along the trajectory", "linear"),
-        ("tangent", np.arange(2, 101, 2.0), "step", "norm of the tangent", "tangent along the trajectory", "linear"),
+        ("cotangent", np.arange(100.0), "step", "|d loss / d state|", "by positions and velocities, along", "linear"),
+        ("tangent", np.arange(2, 101, 2.0), "step", "|d state / d parameters|", "by the parameters, along", "linear"),
         ("plateau", STEP_SIZES, "step size h", "|difference - plateau|", "from its plateau, by step size", "log"),
         ("residual", np.arange(4.0), "Newton step", "largest force", "each Newton step", "linear"),
         (
