@@ -159,19 +159,25 @@ def _of_parameter(data: Any, keys: Keys, known: Known) -> tuple[str, float | Non
     return dimension(data, path, known) if isinstance(path, str) else "1", None
 
 
-def _of_observable(data: Any, keys: Keys, known: Known) -> tuple[str, float | None]:
-    depth = max(number for number, key in enumerate(keys) if key == "target")
-    term = _at(data, keys[:depth])
-    section = term.get("observable") if isinstance(term, Mapping) else None
+def measured_dimension(section: Any) -> str:
+    """The dimension of the values of an observable, given its section as plain data; ``1`` where that is not valid."""
     kind = section.get("kind") if isinstance(section, Mapping) else None
     family = OBSERVABLES.members.get(kind) if isinstance(kind, str) else None
     if family is None:
-        return "1", None
+        return "1"
     try:
-        measured = dimension_of(family.model_validate(section))
+        return dimension_of(family.model_validate(section))
     except ValidationError:
         # Said of the observable itself.
+        return "1"
+
+
+def _of_observable(data: Any, keys: Keys, known: Known) -> tuple[str, float | None]:
+    depth = max(number for number, key in enumerate(keys) if key == "target")
+    term = _at(data, keys[:depth])
+    if not isinstance(term, Mapping):
         return "1", None
+    measured = measured_dimension(term.get("observable"))
     power = _POWERS.get(str(term.get("reduce", "mean")), 1)
     return measured if power == 1 or measured == "1" else f"({measured})^{power}", None
 
