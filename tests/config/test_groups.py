@@ -268,12 +268,11 @@ def test_atoms_of_other_types_than_in_the_run_before_are_told(tmp_path):
     start = {"start": {"run": "run"}, "positions": None}
     swapped = made(tmp_path, {**start, "atoms": [group("B", 1), group("A", 1)]}).systems[0].notes
     assert swapped == (
-        "system.start: atoms 0 to 1 are A and B in run, and B and A here: atom 0 would be another one than in that run; "
-        "what is not given here is still taken from there",
+        "system.start: atoms 0 to 1 are A and B in run, and B and A here: atom 0 would be another one than in that "
+        "run; what is not given here is still taken from there",
     )
-    (tmp_path / "start.xyz").write_text("2\n\nB 0 0 0\nA 1 0 0\n")
     by_file = {**start, "positions": {"kind": "file", "path": "start.xyz"}, "masses": {"A": 1.0, "B": 1.0}}
-    assert made(tmp_path, by_file).systems[0].notes == swapped
+    assert made(tmp_path, by_file, "2\n\nB 0 0 0\nA 1 0 0\n").systems[0].notes == swapped
     assert not made(tmp_path, {**start, "atoms": [group("A", 1), group("B", 1)]}).systems[0].notes
 
 
