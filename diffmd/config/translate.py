@@ -111,8 +111,9 @@ def _say(group: Sequence[_Placed], data: Any, known: Known) -> list[ConfigError]
         member = _EXPECTED.get(error.kind) or str(error.error.get("ctx", {}).get("expected", ""))
         if member and member not in wanted:
             wanted.append(member)
-    value = describe(group[0].error["input"])
-    return [ConfigError(f"is {value}; write {_either(wanted)}", group[0].path)]
+    value = group[0].error["input"]
+    hint = _dotted_hint(value, group[0].keys, data, known)
+    return [ConfigError(f"is {describe(value)}; write {_either(wanted)}{hint}", group[0].path)]
 
 
 def _either(words: Sequence[str]) -> str:
@@ -196,6 +197,13 @@ def _close(value: Any, words: Sequence[str]) -> str:
     """``; did you mean ...?`` if a word is near."""
     hint = did_you_mean(value, words) if isinstance(value, str) else ""
     return hint if "mean" in hint else ""
+
+
+def _dotted_hint(value: Any, keys: Sequence[str], data: Any, known: Known) -> str:
+    """What to write where a key of the user's own was taken apart at its dot, ``--set system.masses.C.2=12``."""
+    if not isinstance(value, Mapping) or len(value) != 1 or known.keys(data, keys[:-1]):
+        return ""
+    return f"; a key with a dot stands in quotes: {join([*keys[:-1], f'{keys[-1]}.{next(iter(value))}'])}"
 
 
 def _number_hint(value: Any) -> str:

@@ -265,6 +265,7 @@ REFUSED = {
     "cut before the numbers": (LINE[:20], "line 1 ends before the atom's coordinates do"),
     "no name": (f"{LINE[:12]}    {LINE[16:]}", "line 1: columns 13-16 should be the atom's name, not '    '"),
     "two names": (f"{LINE[:12]}A  B{LINE[16:]}", "line 1: columns 13-16 should be the atom's name, not 'A  B'"),
+    "a tab": (f"{LINE[:30]}\t{LINE[32:]}", "line 1: it holds a tab, and PDB goes by columns"),
     "a damaged record": (f"{LINE}ATxM{LINE[4:]}", "line 2: it has coordinates, but is no ATOM or HETATM: 'ATxM"),
     "a record with a dash": (LINE.replace("ATOM  ", "HET-AT") + LINE, "line 1: it has coordinates, but is no ATOM or"),
     "two atoms in a line": (LINE.rstrip() + " " + LINE, "line 1: another atom follows in it: '  1.00"),
