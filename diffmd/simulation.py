@@ -231,7 +231,9 @@ def _not_finite(at_start: Values, problem: Problem, control: ListControl, state:
     hardest = max(push, key=lambda name: push[name].max(initial=0))
     seen = {**at_start, "system.positions": after.positions}
     what = broken(problem, seen) or broken(problem, {**at_start, "system.positions": state.positions})
-    told = f"the simulation left the finite numbers {step} (atoms {atoms}; pushed hardest by potentials.{hardest})"
+    told = (
+        f"the run's numbers became infinite or undefined {step} (atoms {atoms}; pushed hardest by potentials.{hardest})"
+    )
     return f"{told}: {what}" if what else told
 
 

@@ -149,7 +149,10 @@ CASES = {
         WATER,
         ("system.exclusions=0", "system.positions.values=[[0, 0, 0], [0, 0, 0], [-0.024, 0.0927, 0]]"),
         3,
-        ("left the finite numbers at the start", "potentials.lj gives atom 0 (O) no finite force: atom 1 (H) is 0 nm"),
+        (
+            "became infinite or undefined at the start",
+            "potentials.lj gives atom 0 (O) no finite force: atom 1 (H) is 0 nm",
+        ),
     ),
     "a FENE bond that is too long": Case(
         "simulate",
