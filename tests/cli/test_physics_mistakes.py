@@ -181,6 +181,24 @@ CASES = {
             "which must be at least 0",
         ),
     ),
+    "a learning rate after which the run blows up": Case(
+        "train",
+        CHAIN,
+        (
+            "system.positions.bond_length=1.1",
+            "potentials={lj: {kind: lennard_jones, sigma: 1.0, epsilon: 1.0}}",
+            "dynamics.steps=2",
+            "loss=[{observable: {kind: potential_energy}, target: 5.0}]",
+            "parameters=[potentials.lj.sigma]",
+            "train={epochs: 2, optimizer: {kind: sgd, learning_rate: 0.1}}",
+        ),
+        3,
+        (
+            "epoch 2: the run blew up at step ",
+            "The updates took potentials.lj.sigma from 1 to ",
+            ": take a smaller train.optimizer.learning_rate",
+        ),
+    ),
     "a learning rate that turns an angle round and round": Case(
         "train",
         WATER,
