@@ -55,7 +55,7 @@ class Facts:
     def recorded_dimensions(self) -> dict[str, str]:
         """Name -> dimension of the observables that `output` records."""
         recorded = _dict(self.section("output", "observables"))
-        return {name: measured_dimension(one) for name, one in recorded.items()}
+        return {name: measured_dimension(one) or "1" for name, one in recorded.items()}
 
     @property
     def wanted_distances(self) -> tuple[float, ...]:

@@ -112,10 +112,9 @@ def _say(group: Sequence[_Placed], data: Any, known: Known) -> list[ConfigError]
         member = _EXPECTED.get(error.kind) or str(error.error.get("ctx", {}).get("expected", ""))
         if member and member not in wanted:
             wanted.append(member)
-    first = group[0]
-    value = first.error["input"]
-    meant = _text_hint(value, known, data, first.keys)
-    return [ConfigError(f"is {describe(value)}; write {_either(wanted)}{meant}", first.path)]
+    value, keys = group[0].error["input"], group[0].keys
+    hint = _dotted_hint(value, keys, data, known) or _text_hint(value, known, data, keys)
+    return [ConfigError(f"is {describe(value)}; write {_either(wanted)}{hint}", group[0].path)]
 
 
 def _either(words: Sequence[str]) -> str:
@@ -200,6 +199,13 @@ def _close(value: Any, words: Sequence[str]) -> str:
     """``; did you mean ...?`` if a word is near."""
     hint = did_you_mean(value, words) if isinstance(value, str) else ""
     return hint if "mean" in hint else ""
+
+
+def _dotted_hint(value: Any, keys: Sequence[str], data: Any, known: Known) -> str:
+    """What to write where a key of the user's own was taken apart at its dot, ``--set system.masses.C.2=12``."""
+    if not isinstance(value, Mapping) or len(value) != 1 or known.keys(data, keys[:-1]):
+        return ""
+    return f"; a key with a dot stands in quotes: {join([*keys[:-1], f'{keys[-1]}.{next(iter(value))}'])}"
 
 
 def _number_hint(value: Any) -> str:
