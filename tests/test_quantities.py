@@ -89,6 +89,7 @@ def test_what_is_short_in_one_unit_is_in_another(tenths: int):
         ("1e999 nm", "length", MD, "no number of 64 bits can hold"),
         ("0,34 nm", "length", MD, "is '0,34 nm', a decimal comma; write 0.34 nm"),
         ("3.4d-1 nm", "length", MD, "is '3.4d-1 nm', a Fortran exponent; write 0.34 nm"),
+        ("1d3 nm", "length", MD, "a Fortran exponent; write 1000 nm"),
     ],
 )
 def test_what_is_no_such_number(text: str, dimension: str, units: Units, said: str):
