@@ -17,7 +17,6 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.forcefield import ForceField, Neighbors
-from diffmd.neighbors import build, plan
 from diffmd.objective import Problem
 from diffmd.potentials.base import PairPotential
 from diffmd.system import Values
@@ -262,12 +261,7 @@ def _slope(potential: PairPotential, tables: dict[str, Array], r2: Array) -> Arr
 
 def listed(problem: Problem, values: Values) -> Neighbors:
     """A list of all pairs that interact at the values' positions."""
-    field, box, excluded = problem.dynamics.forcefield, problem.box(values), problem.dynamics.system.excluded
-    x = values["system.positions"]
-    cutoff = field.cutoff if field.needs_pairs else None
-    made = plan("auto", np.asarray(x), box, cutoff, 0.1 * (cutoff or 0.0), excluded)
-    # Compiled as one: operation by operation a list takes a second.
-    return jax.jit(lambda x, box: build(made, x, box, excluded))(x, box)
+    return problem.dynamics.forcefield.listed(values, problem.box(values))
 
 
 def _parts(problem: Problem) -> dict[str, ForceField]:

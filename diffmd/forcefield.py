@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box, transform
-from diffmd.neighbors import AllPairs, NeighborList
+from diffmd.neighbors import AllPairs, NeighborList, build, plan
 from diffmd.paths import below
 from diffmd.potentials.base import EnergyPotential, PairPotential, Potential, TermForce, TermPotential
 from diffmd.potentials.sweep import Mode, PairSweep, Sweep, Tables
@@ -63,6 +63,15 @@ class ForceField:
     def parameters(self, values: Values, name: str) -> dict[str, Array]:
         """The values of one potential, by path below it."""
         return {own: value for key, value in values.items() if (own := below(key, f"potentials.{name}"))}
+
+    def listed(self, values: Values, box: Box) -> Neighbors:
+        """A list of all pairs that interact at the values' positions."""
+        x, excluded = values["system.positions"], self.system.excluded
+        cutoff = self.cutoff if self.needs_pairs else None
+        made = plan("auto", np.asarray(x), box, cutoff, 0.1 * (cutoff or 0.0), excluded)
+        # Compiled as one: operation by operation a list takes a second.
+        found: Neighbors = jax.jit(lambda x, box: build(made, x, box, excluded))(x, box)
+        return found
 
     def forces(
         self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors

@@ -192,7 +192,7 @@ def explain(
         what = _blown_up(at_start, problem, control, state, far, leap, where)
     else:
         what = _not_finite(at_start, problem, control, state, after, where)
-    likely = causes(problem, at_start, dynamics)
+    likely = causes(problem, at_start, dynamics, moved=step > 0)
     return NumericalError(f"{what}. Likely: {'; '.join(likely)}" if likely else what)
 
 
@@ -231,7 +231,9 @@ def _not_finite(at_start: Values, problem: Problem, control: ListControl, state:
     hardest = max(push, key=lambda name: push[name].max(initial=0))
     seen = {**at_start, "system.positions": after.positions}
     what = broken(problem, seen) or broken(problem, {**at_start, "system.positions": state.positions})
-    told = f"the simulation left the finite numbers {step} (atoms {atoms}; pushed hardest by potentials.{hardest})"
+    told = (
+        f"the run's numbers became infinite or undefined {step} (atoms {atoms}; pushed hardest by potentials.{hardest})"
+    )
     return f"{told}: {what}" if what else told
 
 

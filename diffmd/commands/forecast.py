@@ -26,7 +26,7 @@ from diffmd.commands.experiment import (
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.config.build import Experiment
-from diffmd.dynamics.march import NonFiniteError
+from diffmd.dynamics.march import DivergedError
 from diffmd.errors import NumericalError
 from diffmd.objective import P, Ready
 
@@ -171,5 +171,5 @@ class Forecaster:
             self._alone = made_ready(self._experiment, self._p, self._reporter)
         try:
             return timed(run, _REPEATS, _PATIENCE)
-        except NonFiniteError as failure:
+        except DivergedError as failure:
             raise explained(self._experiment, self._alone, self._p, failure) from failure

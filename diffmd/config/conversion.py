@@ -182,20 +182,25 @@ def _of_parameter(data: Any, keys: Keys, known: Known) -> tuple[str, float | Non
     return found.pop(), None
 
 
+def measured_dimension(section: Any) -> str | None:
+    """The dimension of the values of an observable, given its section as plain data; None where that is not valid."""
+    kind = section.get("kind") if isinstance(section, Mapping) else None
+    family = OBSERVABLES.members.get(kind) if isinstance(kind, str) else None
+    if family is None:
+        return None
+    try:
+        return dimension_of(family.model_validate(section))
+    except ValidationError:
+        # What is wrong is said of the observable itself.
+        return None
+
+
 def _of_observable(data: Any, keys: Keys, known: Known) -> tuple[str, float | None]:
     depth = max(number for number, key in enumerate(keys) if key == "target")
     term = _at(data, keys[:depth])
-    section = term.get("observable") if isinstance(term, Mapping) else None
-    kind = section.get("kind") if isinstance(section, Mapping) else None
-    family = OBSERVABLES.members.get(kind) if isinstance(kind, str) else None
-    unknown = _NoDimension("its unit is that of the observable, which cannot be read")
-    if family is None:
-        raise unknown
-    try:
-        measured = dimension_of(family.model_validate(section))
-    except ValidationError:
-        # What is wrong is said of the observable itself.
-        raise unknown from None
+    measured = measured_dimension(term.get("observable")) if isinstance(term, Mapping) else None
+    if measured is None:
+        raise _NoDimension("its unit is that of the observable, which cannot be read")
     power = _POWERS.get(str(term.get("reduce", "mean")), 1)
     return measured if power == 1 or measured == "1" else f"({measured})^{power}", None
 

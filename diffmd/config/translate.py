@@ -32,6 +32,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping",
     "none_required": "null",
 }
+_NOTHING = {"none", "no", "off", "nothing"}
 
 
 def translate(problem: ValidationError, data: Any, model: type[BaseModel]) -> list[ConfigError]:
@@ -111,8 +112,8 @@ def _say(group: Sequence[_Placed], data: Any, known: Known) -> list[ConfigError]
         member = _EXPECTED.get(error.kind) or str(error.error.get("ctx", {}).get("expected", ""))
         if member and member not in wanted:
             wanted.append(member)
-    value = group[0].error["input"]
-    hint = _dotted_hint(value, group[0].keys, data, known)
+    value, keys = group[0].error["input"], group[0].keys
+    hint = _dotted_hint(value, keys, data, known) or _text_hint(value, known, data, keys)
     return [ConfigError(f"is {describe(value)}; write {_either(wanted)}{hint}", group[0].path)]
 
 
@@ -134,7 +135,8 @@ def _sentence(placed: _Placed, data: Any, known: Known) -> ConfigError:
     if placed.kind == "missing":
         return ConfigError(f"is missing{known.meaning(data, placed.keys)}", path)
     if placed.kind in _EXPECTED:
-        return ConfigError(f"is {describe(value)}; write {_EXPECTED[placed.kind]}{_number_hint(value)}", path)
+        hint = _number_hint(value) or _text_hint(value, known, data, placed.keys)
+        return ConfigError(f"is {describe(value)}; write {_EXPECTED[placed.kind]}{hint}", path)
     if placed.kind == "literal_error":
         words = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
         return ConfigError(f"is {describe(value)}; write {_either(words)}{_close(value, words)}", path)
@@ -212,3 +214,14 @@ def _number_hint(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[-+]?[\d_]+([.,][\d_]+)?", value):
         return f", such as {value.replace('_', '').replace(',', '.')}"
     return ""
+
+
+def _text_hint(value: Any, known: Known, data: Any, keys: Sequence[str]) -> str:
+    """What a word or the name of a file was meant to say, where the config says it otherwise."""
+    if not isinstance(value, str):
+        return ""
+    nodes = known.nodes(data, keys)
+    if value.lower() in _NOTHING and any(node.get("type") == "null" for node in nodes):
+        return ", or null for none"
+    files = any(node.get("properties", {}).get("kind", {}).get("const") == "file" for node in nodes)
+    return f"; a file is {{kind: file, path: {value}}}" if files and re.search(r"\.\w+$", value) else ""

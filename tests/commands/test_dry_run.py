@@ -17,7 +17,7 @@ from diffmd.commands import dry_run as module
 from diffmd.commands import forecast
 from diffmd.commands.calibration import short_frames, timed
 from diffmd.commands.dry_run import dry_run
-from diffmd.errors import ConfigError
+from diffmd.errors import ConfigError, NumericalError
 from diffmd.losses import Frames
 
 
@@ -142,6 +142,13 @@ def test_what_a_run_refuses_is_refused_with_its_line(tmp_path: Path):
     config = written(tmp_path, changed(MOLECULE, potentials__bond__bonds=[[0, 40]]))
     with pytest.raises(ConfigError, match=r"small.yaml:\d+: potentials.bond.bonds.0: \[0, 40\] names an atom"):
         dry_run(request(config, tmp_path / "run"), Listener())
+
+
+def test_a_run_that_blows_up_is_explained(tmp_path: Path):
+    # Too few steps for the numbers to become infinite.
+    data = changed(MOLECULE, dynamics__steps=4, dynamics__integrator={"kind": "velocity_verlet", "dt": 50.0})
+    with pytest.raises(NumericalError, match=r"the run blew up at step 1: atom .* pushed by potentials\..*Likely: "):
+        dry_run(request(written(tmp_path, data), tmp_path / "run"), Listener(), "reverse")
 
 
 def test_a_minimum_that_is_far_away_tells_no_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -34,6 +34,14 @@ def test_a_cluster_that_is_pressed_together_flies_apart():
     np.testing.assert_allclose(run["total_energy"], run["total_energy"][0], rtol=1e-3)
 
 
+def test_a_bond_that_is_pressed_to_nothing_swings():
+    system = atoms(2) | {"box": None, "positions": {"kind": "inline", "values": [[0, 0, 0], [0.05, 0, 0]]}}
+    bond = {"kind": "harmonic_bond", "bonds": [[0, 1]], "r0": 1.0, "k": 1.0}
+    run = runner(experiment(system, {"bond": bond}, {"integrator": {"kind": "velocity_verlet", "dt": 0.1}}))(200, 1)
+    assert np.linalg.norm(np.diff(run["positions"], axis=0), axis=-1).max() > 0.05
+    np.testing.assert_allclose(run["total_energy"], run["total_energy"][0], rtol=1e-2)
+
+
 def test_a_hot_start_cools_down():
     bath = {"integrator": {"kind": "langevin", "dt": 0.001, "friction": 10.0, "temperature": 1.0}}
     run = runner(liquid(bath, temperature=500.0))(500, 500)

@@ -143,7 +143,7 @@ def test_a_run_that_tears_a_bond_stops_and_names_it(double):
     with pytest.raises(NonFiniteError) as error:
         run(5)
     problem = explain(one.problem, {}, one.values, jax.random.key(1), one.control(one.values), error.value)
-    assert "left the finite numbers at step 1" in str(problem)
+    assert "became infinite or undefined at step 1" in str(problem)
     assert "potentials.fene" in str(problem)
     assert "1, 2" in str(problem)
 
