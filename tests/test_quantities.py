@@ -30,9 +30,6 @@ JOULE = constants.N_A / 1e3
         ("39.948 g/mol", "mass", 39.948),
         ("39.948 amu", "mass", 39.948),
         ("1 kg/mol", "mass", 1e3),
-        ("6.6335e-26 kg", "mass", 6.6335e-23 * constants.N_A),
-        ("1.654e-21 J", "energy", 1.654e-24 * constants.N_A),
-        ("500 J/m^2", "energy/length^2", 5e-19 * constants.N_A),
         ("1 kg/m^3", "mass/length^3", constants.N_A * 1e-24),
         ("-1 e", "charge", -1.0),
         ("1 kcal/mol", "energy", constants.calorie),
@@ -127,7 +124,7 @@ def test_other_texts_are_no_numbers_with_a_unit(text: str):
 def test_numbers_of_other_languages_are_written_out(text: str, written: str):
     said = mended_number(text)
     assert said is not None
-    assert said.endswith(f"; write {written}") or said.endswith(f"; write {written} if it parts thousands")
+    assert said.endswith((f"; write {written}", f"; write {written} if it parts thousands"))
     assert ("a decimal comma" in said) == ("," in text)
     assert ("a Fortran exponent" in said) == ("d" in text.lower())
 
