@@ -121,7 +121,7 @@ def test_other_texts_are_no_numbers_with_a_unit(text: str):
 def test_numbers_of_other_languages_are_written_out(text: str, written: str):
     said = mended_number(text)
     assert said is not None
-    assert said.endswith(f"; write {written}") or said.endswith(f"; write {written} if it parts thousands")
+    assert said.endswith((f"; write {written}", f"; write {written} if it parts thousands"))
     assert ("a decimal comma" in said) == ("," in text)
     assert ("a Fortran exponent" in said) == ("d" in text.lower())
 
