@@ -100,7 +100,7 @@ class Session:
     def way_on(self) -> str:
         """What to do about a run that was stopped."""
         if self.command in _RESUMABLE:
-            return f"--resume goes on in {self.folder} from the last checkpoint"
+            return f"--resume goes on in {self.folder}, from its last checkpoint if there is one yet"
         return f"{self.command} begins anew, with --overwrite or another --output"
 
     def tell_devices(self, replicas: int | None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from diffmd.commands.setup import Setup
 from diffmd.config.effective import EffectiveSystem
 from diffmd.config.positions import LatticePositions
@@ -60,7 +62,7 @@ def setup_rows(setup: Setup) -> list[tuple[str, str]]:
 def setup_warnings(setup: Setup, one: EffectiveSystem) -> list[str]:
     """What is odd, with the place in the config and what to write instead; of what blows a run up, the likeliest."""
     density, masses = list(_of_density(setup, one)), list(_of_masses(setup, one))
-    found = [*density, *masses, *_of_temperature(setup, one)]
+    found = [*density, *masses, *_of_charges(one), *_of_temperature(setup, one)]
     if _crowded(setup) or masses:
         # Forces and time step are odd for this reason.
         return found
@@ -121,6 +123,16 @@ def _of_masses(setup: Setup, one: EffectiveSystem) -> Iterator[str]:
         yield (
             f"{one.system_path}.atoms: a mass of {setup.lightest:.3g} g/mol is lighter than hydrogen's 1.008; masses "
             "are g/mol (argon: 39.948), not kg"
+        )
+
+
+def _of_charges(one: EffectiveSystem) -> Iterator[str]:
+    system = one.system
+    if np.any([group.charge for group in system.atoms]) or any(np.any(given) for given in system.charges.values()):
+        place = "charges" if system.charges else "atoms"
+        yield (
+            f"{one.system_path}.{place}: no potential acts on charges: diffmd has no Coulomb potential, and they "
+            "are only written into the trajectory"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from diffmd.io.rundir import CHECKPOINTS, EQUILIBRATED
 from diffmd.io.trajectory import count_frames, read_trajectory
 from diffmd.objective import P, Ready
 from diffmd.system import State
+from diffmd.units import SYSTEMS, Units
 
 
 def simulate(request: Request, reporter: Reporter) -> CommandResult:
@@ -47,11 +49,7 @@ def simulate(request: Request, reporter: Reporter) -> CommandResult:
             answer[one.name] = _told(session, experiment, one)
         told = answer if len(answer) > 1 else next(iter(answer.values()))
         told = {**told, "output": str(session.folder)}
-        lines = [
-            f"{name}: {a['frames']} frames to step {a['steps']}; last temperature {a['temperature']:.4g}, "
-            f"total energy {a['total_energy']:.6g}"
-            for name, a in answer.items()
-        ]
+        lines = [_summary(name, of_system, SYSTEMS[session.config.units]) for name, of_system in answer.items()]
         return session.finish(CommandResult(told, [*lines, f"in {session.folder}"], typed("plot", session.folder)))
 
 
@@ -91,6 +89,13 @@ def _told(session: Session, experiment: Experiment, one: BuiltSystem) -> dict[st
     trajectory = read_trajectory(path)
     last = {name: float(np.asarray(trajectory.observables[name][-1])) for name in _SCALARS}
     return {"frames": count_frames(path), "steps": int(trajectory.step[-1]), **last}
+
+
+def _summary(name: str, told: Mapping[str, Any], units: Units) -> str:
+    frames = f"{told['frames']} frame{'s' if told['frames'] != 1 else ''} to step {told['steps']}"
+    temperature = f"{told['temperature']:.4g} {units.symbol('temperature') or ''}".rstrip()
+    energy = f"{told['total_energy']:.6g} {units.symbol('energy') or ''}".rstrip()
+    return f"{name}: {frames}; last temperature {temperature}, total energy {energy}"
 
 
 _SCALARS = ("potential_energy", "kinetic_energy", "total_energy", "temperature")

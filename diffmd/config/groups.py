@@ -104,6 +104,7 @@ def _read(one: EffectiveSystem, structure: Structure | None, units: Units) -> Gr
     numbers = {name: number for number, name in enumerate(dict.fromkeys(of_atoms))}
     names, types = tuple(numbers), np.asarray([numbers[name] for name in of_atoms])
     charges = np.zeros(len(types)) if structure.charges is None else structure.charges
+    _check_types(one, structure, names)
     masses = _by_type(one.system.masses, structure.masses, names, types, f"{path}.masses")
     without = [name for name, mass in zip(names, masses, strict=True) if mass is None]
     if without:
@@ -134,6 +135,17 @@ def _types_of(one: EffectiveSystem, structure: Structure) -> tuple[str, ...]:
         raise ConfigError(problem.message, f"{one.system_path}.positions.types") from problem
 
 
+def _check_types(one: EffectiveSystem, structure: Structure, types: Sequence[str]) -> None:
+    """Raises ConfigError for masses and charges of a type that no atom has."""
+    for section, given in (("masses", one.system.masses), ("charges", one.system.charges)):
+        for name in given:
+            if name not in types:
+                named = name in structure.names
+                way = f"; it is the name of atoms: write `types: names` in {one.system_path}.positions" if named else ""
+                said = f"there are no atoms of type {name} (types: {', '.join(types)}){way}"
+                raise ConfigError(said, child(f"{one.system_path}.{section}", name))
+
+
 def _by_type(
     given: Mapping[str, float | list[float]],
     of_file: Float[np.ndarray, "atoms"] | None,
@@ -142,9 +154,6 @@ def _by_type(
     path: str,
 ) -> list[Numbers | None]:
     """The number of each type, or of each of its atoms where they differ: as given, else the file's, else None."""
-    for name in given:
-        if name not in names:
-            raise ConfigError(f"there are no atoms of type {name} (types: {', '.join(names)})", child(path, name))
     found: list[Numbers | None] = []
     for k, name in enumerate(names):
         count = int(np.sum(types == k))

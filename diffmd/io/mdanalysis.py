@@ -1,4 +1,4 @@
-"""MDAnalysis shown what it does not read from H5MD by itself: names, types, masses, charges and bonds.
+"""MDAnalysis shown what it does not read from H5MD by itself: names, types, masses, charges, bonds and molecules.
 
 Importing this module makes ``MDAnalysis.Universe("trajectory.h5md")`` read them too, for MDAnalysis takes up every
 parser that is defined.
@@ -26,6 +26,8 @@ from MDAnalysis.core.topologyattrs import (
     Segids,
 )
 from MDAnalysis.topology.base import TopologyReaderBase
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from diffmd.io.rundir import TRAJECTORY
 from diffmd.io.trajectory import read_trajectory
@@ -48,6 +50,10 @@ class TrajectoryTopology(TopologyReaderBase):
         atoms = read_trajectory(path).topology
         count = len(atoms.types)
         types = np.array([atoms.type_names[index] for index in atoms.types], object)
+        # H5MD knows no residues: a molecule, which bonds hold together, is one.
+        bonded = coo_array((np.ones(len(atoms.bonds)), tuple(atoms.bonds.T)), shape=(count, count))
+        molecules, molecule = connected_components(bonded, directed=False)
+        numbers = np.arange(molecules) + 1
         attributes = [
             Atomids(np.arange(count) + 1),
             Atomnames(np.array(atoms.atom_names, object)),
@@ -55,18 +61,19 @@ class TrajectoryTopology(TopologyReaderBase):
             Masses(np.asarray(atoms.masses)),
             Charges(np.asarray(atoms.charges)),
             Bonds([tuple(pair) for pair in atoms.bonds.tolist()]),
-            Resids(np.array([1])),
-            Resnums(np.array([1])),
-            Resnames(np.array(["MOL"], object)),
+            Resids(numbers),
+            Resnums(numbers),
+            Resnames(np.full(len(numbers), "MOL", object)),
             Segids(np.array(["SYSTEM"], object)),
         ]
-        return Topology(count, 1, 1, attrs=attributes)
+        return Topology(count, len(numbers), 1, attrs=attributes, atom_resindex=molecule)
 
 
 def universe(trajectory: Path | str) -> MDAnalysis.Universe:
     """A run as an MDAnalysis universe, with names, types, masses, charges, bonds, box and times.
 
-    Lengths are in Angstrom and times in ps where the run is in md units; reduced units stay as they are.
+    Each molecule, which bonds hold together, is a residue. Lengths are in Angstrom and times in ps where the run is in
+    md units; reduced units stay as they are.
 
     Args:
         trajectory: a ``trajectory.h5md``, or the directory of a run, whose trajectory is taken.

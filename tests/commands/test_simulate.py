@@ -41,6 +41,7 @@ def test_500_steps_every_10_make_51_frames(tmp_path: Path):
     config = written(tmp_path, changed(BONDED, dynamics__steps=500))
     result = simulate(request(config, tmp_path / "run"), Listener())
     assert (result.answer["frames"], result.answer["steps"]) == (51, 500)
+    assert result.summary[0].startswith("default: 51 frames to step 500; last temperature ")
     trajectory = read_trajectory(tmp_path / "run" / "trajectory.h5md")
     assert list(trajectory.step) == list(range(0, 501, 10))
     observables = trajectory.observables
@@ -60,6 +61,13 @@ def test_observables_that_output_names_are_recorded(tmp_path: Path):
     d = x[:, 3] - x[:, 0]
     wanted = np.linalg.norm(d - 3.0 * np.round(d / 3.0), axis=1)
     np.testing.assert_allclose(np.ravel(trajectory.observables["ends"]), wanted, rtol=1e-9)
+
+
+def test_the_summary_has_units(tmp_path: Path):
+    config = written(tmp_path, changed(BONDED, units="md", dynamics__steps=0))
+    result = simulate(request(config, tmp_path / "run"), Listener())
+    kelvin, energy = f"{result.answer['temperature']:.4g}", f"{result.answer['total_energy']:.6g}"
+    assert result.summary[0] == f"default: 1 frame to step 0; last temperature {kelvin} K, total energy {energy} kJ/mol"
 
 
 @pytest.fixture(scope="module")

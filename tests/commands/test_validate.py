@@ -94,6 +94,15 @@ def test_atoms_that_overlap_without_a_large_force_are_not_warned_of() -> None:
     assert _odd(crowding=Crowding(1.51, 0.3554, 33.6, "lj")) == []
 
 
+def test_charges_are_told_to_do_nothing() -> None:
+    loaded = load(CONFIGS / "lj_fluid.yaml", ("system.atoms.0.charge=0.4",))
+    (warning,) = setup_warnings(ARGON, effective_systems(loaded.config)[0])
+    assert warning == (
+        "system.atoms: no potential acts on charges: diffmd has no Coulomb potential, and they are only written into "
+        "the trajectory"
+    )
+
+
 @pytest.mark.parametrize(
     ("differing", "said"),
     [

@@ -9,9 +9,10 @@ import pytest
 from damageable import MINIMAL, Said
 
 from diffmd.config.checks import require_loss, warnings
-from diffmd.config.loading import LoadedConfig, load_data
+from diffmd.config.loading import LoadedConfig, load, load_data
 from diffmd.errors import ConfigError
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 Minimal = Callable[..., LoadedConfig]
 SLANTED = "system.box=[[4, 0, 0], [3, 4, 0], [0, 0, 4]]"
 OBSERVABLE = "loss.0.observable"
@@ -20,6 +21,15 @@ MOVING = "loss.0.observable={kind: pressure, temperature: dynamics}"
 LANGEVIN = "dynamics.integrator={kind: langevin, dt: 0.01, friction: 1.0, temperature: 0.1}"
 ANGLE = "potentials.angle={kind: harmonic_angle, angles: [[0, 1, 2]], theta0: [110 deg], k: 10.0}"
 LEFT_HANDED = "system.box=[[0, 0, 4], [0, 4, 0], [4, 0, 0]]"
+
+
+def test_a_box_that_follows_from_masses_in_kilograms_is_told_to() -> None:
+    given = ("system.atoms.0.mass=6.63e-26", "system.positions.density=1.4 g/cm3")
+    with pytest.raises(ConfigError, match="longer than half the smallest width of the box") as refused:
+        load(CONFIGS / "argon_md.yaml", given)
+    assert "(which the density and the number of atoms give, and their masses where it is in g/cm3)" in str(
+        refused.value
+    )
 
 
 @pytest.mark.parametrize(

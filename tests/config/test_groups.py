@@ -28,6 +28,7 @@ H 6 5 5
 H 5 6 5
 """
 PLAIN = "4\n\nA 0 0 0\nB 1 0 0\nA 0 1 0\nB 0 0 1\n"
+ATOMS = (("OW", 0.1), ("HW1", 0.2), ("HW2", 0.3))
 MASSES = {"O": 15.999, "H": 1.008}
 
 
@@ -120,6 +121,23 @@ def test_they_win_over_the_files_own(tmp_path):
 )
 def test_what_does_not_fit_the_file_is_refused(tmp_path, system, said):
     assert refused(tmp_path, system).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["masses", "charges"])
+def test_names_of_atoms_that_are_no_types_are_told_how_to_be(tmp_path, name):
+    atoms = [f"    1SOL  {atom:>5s}{k:5d}{x:8.3f}   0.000   0.000\n" for k, (atom, x) in enumerate(ATOMS, 1)]
+    (tmp_path / "water.gro").write_text("water\n    3\n" + "".join(atoms) + "   2.0   2.0   2.0\n")
+    system = {"positions": {"kind": "file", "path": "water.gro"}, name: {"OW": 15.999}}
+    said = (
+        f"system.{name}.OW: there are no atoms of type OW (types: O, H); it is the name of atoms: write `types: names`"
+    )
+    assert refused(tmp_path, system).startswith(f"{said} in system.positions")
+    system["positions"]["types"] = "names"
+    assert masses(made(tmp_path, {**system, "masses": {"OW": 15.999, "HW1": 1.008, "HW2": 1.008}})) == [
+        15.999,
+        1.008,
+        1.008,
+    ]
 
 
 @pytest.mark.parametrize("name", ["masses", "charges"])

@@ -88,6 +88,7 @@ def test_mdanalysis_shows_the_atoms_and_the_time(tmp_path, units, names):
         assert np.array_equal(universe.atoms.masses, top.masses)
         assert np.array_equal(universe.atoms.charges, top.charges)
         assert universe.bonds.indices.tolist() == [[0, 1], [1, 2]]
+        assert [residue.atoms.indices.tolist() for residue in universe.residues] == [[0, 1, 2], [3], [4], [5], [6]]
         assert universe.select_atoms("type B").indices.tolist() == [1, 3, 4]
         assert len(universe.trajectory) == FRAMES
         assert universe.trajectory[2].time == pytest.approx(0.4)

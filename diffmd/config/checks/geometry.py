@@ -143,12 +143,15 @@ def _reaches(
     half = float(widths(vectors).min()) / 2
     # A potential that several systems share may be too long for one of them.
     box = "the box" if one.system_path == "system" else f"{one.system_path}.box"
+    follows = ""
+    if one.system.box == "auto" and isinstance(one.system.positions, LatticePositions):
+        follows = " (which the density and the number of atoms give, and their masses where it is in g/cm3)"
     for path, potential in potentials.items():
         if not isinstance(potential, (PairPotential, EnergyPotential)) or potential.cutoff is None:
             continue
         if potential.cutoff > half * (1 + TOLERANCE):
             yield ConfigError(
-                f"{potential.cutoff:g} is longer than half the smallest width of {box}, {half:.6g}; "
+                f"{potential.cutoff:g} is longer than half the smallest width of {box}, {half:.6g}{follows}; "
                 "shorten it or enlarge the box",
                 f"{path}.{potential.cutoff_key}",
             )

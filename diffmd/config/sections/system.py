@@ -19,7 +19,11 @@ class AtomGroupSpec(Spec):
     )
     count: int = quantity(doc="How many atoms.", gt=0, le=100_000_000)
     mass: float = quantity(doc="Mass of each atom; learnable as system.atoms.<n>.mass.", unit="mass", gt=0)
-    charge: float = quantity(0.0, doc="Charge of each atom; learnable as system.atoms.<n>.charge.", unit="charge")
+    charge: float = quantity(
+        0.0,
+        doc="Charge of each atom, for the trajectory: no potential acts on it; learnable as system.atoms.<n>.charge.",
+        unit="charge",
+    )
 
 
 class StartSpec(Spec):
@@ -54,7 +58,8 @@ class SystemSpec(Spec):
     )
     charges: dict[str, float | list[float]] = quantity(
         {},
-        doc="Likewise: type -> charge; wins over the file's own, and is 0 where neither says. Learnable as "
+        doc="Likewise: type -> charge; wins over the file's own, and is 0 where neither says. No potential "
+        "acts on it. Learnable as "
         "system.charges.<type>.",
         unit="charge",
     )
