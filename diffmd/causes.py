@@ -35,18 +35,21 @@ _ABSURD = 10
 """Periods in a time step: that is no time step chosen a little too long."""
 
 
-def causes(problem: Problem, values: Values, dynamics: Dynamics) -> list[str]:
+def causes(problem: Problem, values: Values, dynamics: Dynamics, *, moved: bool) -> list[str]:
     """The likely causes of a run's end, likeliest first, each with its numbers; if there are none that stick out, the
     numbers themselves.
 
     Args:
         values: what the run starts from.
         dynamics: what ran.
+        moved: whether it made a step; if not, no time step is to blame.
     """
     if not np.isfinite(np.asarray(values["system.positions"])).all():
         return []
     look = _Look(problem, values, dynamics)
     found = [sentence for sentence in (look.mass(), look.crowded() or look.overlap()) if sentence]
+    if not moved:
+        return found
     if not found:
         found = [sentence for sentence in (look.coarse() or look.fast(),) if sentence]
     return found or [look.numbers()]

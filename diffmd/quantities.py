@@ -135,6 +135,8 @@ _ONE = _Value(Fraction(1), (0,) * len(_BASE))
 _NUMBER_DENSITY, _MASS_DENSITY = "1/length^3", "mass/length^3"
 _OF_ONE = ("mass", "energy", "energy/length", "energy/length^2", "energy/angle^2")
 """What a single atom or term has: a whole gram or joule is a slip for one of a mole."""
+_MOST_OF_ONE = 1e12
+"""In md units; ``6.63e-26 kg`` is an atom's mass, and ``39.9 g`` 2e25."""
 
 
 def read_quantity(text: str, dimension: str, units: Units, mean_mass: float | None = None) -> float | None:
@@ -163,7 +165,7 @@ def read_quantity(text: str, dimension: str, units: Units, mean_mass: float | No
     value = _value(match[2], dimension)
     number = Fraction(match[1]) * value.number
     if value.dimension == wanted.dimension:
-        if value.powers[-1] and dimension in _OF_ONE:
+        if value.powers[-1] and dimension in _OF_ONE and abs(number) > _MOST_OF_ONE:
             raise QuantityError(f"is {text!r}, but this is of one atom or of a mole of them; write {text.strip()}/mol")
         return _float(number, text)
     if dimension == _NUMBER_DENSITY and value.dimension == dimension_of(_MASS_DENSITY).dimension:

@@ -192,7 +192,7 @@ def explain(
         what = _blown_up(at_start, problem, control, state, far, leap, where)
     else:
         what = _not_finite(at_start, problem, control, state, after, where)
-    likely = causes(problem, at_start, dynamics)
+    likely = causes(problem, at_start, dynamics, moved=step > 0)
     return NumericalError(f"{what}. Likely: {'; '.join(likely)}" if likely else what)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from diffmd.commands.gradcheck import gradcheck as gradcheck_command
 from diffmd.commands.gradient import gradient as gradient_command
@@ -17,17 +20,19 @@ from diffmd.config.loading import LoadedConfig
 from diffmd.config.loading import load as load_config
 
 Location = Path | str
+Overrides = Mapping[str, Any] | Sequence[str]
+"""Values by path, ``{"potentials.lj.sigma": 0.34}``, or the command line's ``PATH=VALUE``."""
 
 
-def load(config: Location, *, set: Sequence[str] = ()) -> LoadedConfig:
-    """Reads and checks a config with ``PATH=VALUE`` overrides. Raises ConfigError with all that is wrong."""
-    return load_config(config, tuple(set))
+def load(config: Location, *, set: Overrides = ()) -> LoadedConfig:
+    """Reads and checks a config, with the values of `set` in it. Raises ConfigError with all that is wrong."""
+    return load_config(config, _assignments(set))
 
 
 def simulate(
     config: Location,
     *,
-    set: Sequence[str] = (),
+    set: Overrides = (),
     parameters: str | None = None,
     output: Location | None = None,
     overwrite: bool = False,
@@ -47,7 +52,7 @@ def gradient(
     config: Location,
     *,
     method: str | None = None,
-    set: Sequence[str] = (),
+    set: Overrides = (),
     parameters: str | None = None,
     output: Location | None = None,
     overwrite: bool = False,
@@ -59,6 +64,9 @@ def gradient(
 
     Args:
         method: reverse, forward, finite-difference, ... in place of the config's.
+        set: values by path, such as ``{"potentials.lj.sigma": 0.34}``, or ``PATH=VALUE`` as on the command line.
+        output: where the run goes, by default outputs/<config name>/gradient; a loop names a folder for each of its
+            points, or has each take the place of the last by `overwrite`.
 
     Raises the errors of `diffmd.errors`.
     """
@@ -71,7 +79,7 @@ def gradcheck(
     *,
     methods: Sequence[str] = (),
     rtol: float | None = None,
-    set: Sequence[str] = (),
+    set: Overrides = (),
     parameters: str | None = None,
     output: Location | None = None,
     overwrite: bool = False,
@@ -93,7 +101,7 @@ def gradcheck(
 def train(
     config: Location,
     *,
-    set: Sequence[str] = (),
+    set: Overrides = (),
     parameters: str | None = None,
     output: Location | None = None,
     overwrite: bool = False,
@@ -113,7 +121,7 @@ def scan(
     config: Location,
     over: str,
     *,
-    set: Sequence[str] = (),
+    set: Overrides = (),
     parameters: str | None = None,
     output: Location | None = None,
     overwrite: bool = False,
@@ -134,7 +142,7 @@ def scan(
 
 def _request(
     config: Location | None,
-    overrides: Sequence[str],
+    overrides: Overrides,
     parameters: str | None,
     output: Location | None,
     overwrite: bool,
@@ -144,7 +152,7 @@ def _request(
 ) -> Request:
     return Request(
         config=None if config is None else Path(config),
-        overrides=tuple(overrides),
+        overrides=_assignments(overrides),
         parameters=parameters,
         output=None if output is None else Path(output),
         overwrite=overwrite,
@@ -152,3 +160,17 @@ def _request(
         device=device,
         allow_python=allow_python,
     )
+
+
+def _assignments(overrides: Overrides) -> tuple[str, ...]:
+    """``PATH=VALUE`` of each; values as JSON, which is YAML, and arrays as lists."""
+    if isinstance(overrides, str):
+        return (overrides,)
+    if not isinstance(overrides, Mapping):
+        return tuple(overrides)
+    values = {path: json.dumps(value, default=_plain) for path, value in overrides.items()}
+    return tuple(f"{path}={value}" for path, value in values.items())
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else np.asarray(value).tolist()

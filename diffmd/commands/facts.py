@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from diffmd.config.conversion import dimension
+from diffmd.config.conversion import dimension, measured_dimension
 from diffmd.config.known import Known
 from diffmd.config.loading import LoadedConfig
 from diffmd.config.schema import Config
@@ -50,6 +50,12 @@ class Facts:
         """The names of the systems where there are several; else one empty name."""
         names = tuple(_dict(self.config.get("systems")))
         return names if len(names) > 1 else ("",)
+
+    @property
+    def recorded_dimensions(self) -> dict[str, str]:
+        """Name -> dimension of the observables that `output` records."""
+        recorded = _dict(self.section("output", "observables"))
+        return {name: measured_dimension(one) or "1" for name, one in recorded.items()}
 
     @property
     def wanted_distances(self) -> tuple[float, ...]:

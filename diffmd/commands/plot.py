@@ -163,7 +163,9 @@ def _same(one: tuple[str, str] | None, other: tuple[str, str] | None, trajectory
 
 def _energies(wish: Wish) -> list[Picture]:
     found = {system: read_frames(wish.folder / of_system(TRAJECTORY, system)) for system in wish.facts.systems}
-    return [draw_energies(frames, wish.start_step, system) for system, frames in found.items() if frames is not None]
+    dimensions = wish.facts.recorded_dimensions
+    drawn = {system: frames for system, frames in found.items() if frames is not None}
+    return [draw_energies(frames, wish.start_step, system, dimensions) for system, frames in drawn.items()]
 
 
 def _gradients(wish: Wish) -> list[Picture]:

@@ -69,7 +69,16 @@ def setup_warnings(setup: Setup, one: EffectiveSystem) -> list[str]:
 
 
 def _crowded(setup: Setup) -> bool:
-    return setup.crowding is not None and setup.crowding.value > _CLOSE_PACKED
+    """Whether atoms that are too large for their room are why forces are huge. Where forces are not, there is nothing
+    to explain: bonds, and the charges of water, hold atoms closer than their pair potential alone would.
+    """
+    near, steps = setup.shortest_distance, setup.steps_per_period
+    thrown = near is not None and not setup.minimizes and setup.leap > _LEAP * near.distance
+    return setup.crowding is not None and setup.crowding.value > _CLOSE_PACKED and (thrown or _too_few(steps))
+
+
+def _too_few(steps: float | None) -> bool:
+    return steps is not None and steps < FEWEST_STEPS
 
 
 def _overlapping(setup: Setup) -> bool:

@@ -52,6 +52,10 @@ from diffmd.training.rules import Rule, Rules
 
 _ADJOINT = "adjoint/"
 """Under which the checkpoint has what the gradient method keeps from one gradient to the next."""
+_FAR = 0.5
+"""Of a number's start: training that took it further may be why a run fails."""
+_SHOWN = 3
+"""Numbers that a message names."""
 
 
 def train(request: Request, reporter: Reporter) -> CommandResult:
@@ -219,7 +223,18 @@ class _Training:
         try:
             return differentiated(self.adjoint, self.experiment, self.ready, p, QuietReporter(self.session.reporter))
         except NumericalError as problem:
-            raise NumericalError(f"epoch {self._reached.epoch + 1}: {problem}") from problem
+            raise NumericalError(f"epoch {self._reached.epoch + 1}: {problem}{self._gone(p)}") from problem
+
+    def _gone(self, p: P) -> str:
+        """Which numbers the updates took far from their start, as what may well be the cause of a failure."""
+        gone = [
+            f"{path} from {_one(self.start[path], self.units.get(path))} to {_one(value, self.units.get(path))}"
+            for path, value in p.items()
+            if np.size(value) == 1 and np.all(np.abs(value - self.start[path]) > _FAR * np.abs(self.start[path]))
+        ]
+        if not gone:
+            return ""
+        return f". The updates took {', '.join(gone[:_SHOWN])}: take a smaller train.optimizer.learning_rate"
 
     def _begin(self) -> tuple[Progress, TrainingLog]:
         folder = self.session.folder

@@ -66,12 +66,14 @@ class Before:
         step, time: of the frame.
         temperature, degrees_of_freedom: of its velocities, as the earlier run counted; None where they are not taken
             over, or at rest.
+        differs: says where its atoms are of other types than those that go on from it; None where they are alike.
     """
 
     step: int
     time: float
     temperature: float | None
     degrees_of_freedom: int | None
+    differs: str | None
 
 
 def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: Path, momentum: bool) -> StartingAtoms:
@@ -134,7 +136,7 @@ def starting_atoms(one: EffectiveSystem, units: Units, seed_of: SeedOf, folder: 
         h,
         shape,
         structure.box if structure is not None and isinstance(spec.positions, FilePositions | None) else None,
-        _before(one, folder, units),
+        _before(one, run, groups, folder, units),
     )
 
 
@@ -167,16 +169,21 @@ def _trajectory(one: EffectiveSystem, folder: Path, start: StartSpec) -> Path:
     return own if own.exists() else run / TRAJECTORY
 
 
-def _before(one: EffectiveSystem, folder: Path, units: Units) -> Before | None:
-    """What the frame says beside its atoms; `_of_run` has read it before."""
-    if one.system.start is None:
+def _before(
+    one: EffectiveSystem, structure: Structure | None, groups: Groups, folder: Path, units: Units
+) -> Before | None:
+    """What the frame says beside its atoms; `_of_run` has read it, as `structure`, before."""
+    if one.system.start is None or structure is None:
         return None
     run, frame = read_trajectory(_trajectory(one, folder, one.system.start)), one.system.start.frame
     step, time = int(run.step[frame]), float(run.time[frame])
+    found = difference(structure, structure.names, False, groups.type_of_atoms, one.system.start.run)
+    differs = None if found is None else found[1]
     kinetic, temperature = (float(run.observables[name][frame]) for name in ("kinetic_energy", "temperature"))
     if one.system.velocities is not None or not temperature > 0:
-        return Before(step, time, None, None)
-    return Before(step, time, temperature, round(2 * kinetic / (units.boltzmann * temperature)))
+        return Before(step, time, None, None, differs)
+    freedom = round(2 * kinetic / (units.boltzmann * temperature))
+    return Before(step, time, temperature, freedom, differs)
 
 
 def _names(one: EffectiveSystem, structure: Structure | None, folder: Path) -> tuple[str, ...] | None:

@@ -190,8 +190,10 @@ def _clock(before: Before, dt: float) -> tuple[int, float]:
     return (0, 0.0) if math.isclose(before.time, before.step * dt) else (before.step, before.time)
 
 
-def _recounted(before: Before, dynamics: Dynamics, path: str) -> Iterator[str]:
-    """That the temperature of the same velocities is another one than in the run before."""
+def _told(before: Before, dynamics: Dynamics, path: str) -> Iterator[str]:
+    """That atoms are of other types than in the run before, or the same velocities of another temperature."""
+    if before.differs is not None:
+        yield f"{path}: {before.differs} than in that run; what is not given here is still taken from there"
     then, now = before.degrees_of_freedom, dynamics.degrees_of_freedom
     if before.temperature is None or then is None or then == now:
         return
@@ -285,7 +287,7 @@ class _System:
             self.atoms.names,
             recorded,
             self._drawn,
-            () if before is None else tuple(_recounted(before, dynamics, f"{self.effective.system_path}.start")),
+            () if before is None else tuple(_told(before, dynamics, f"{self.effective.system_path}.start")),
         )
 
     def _potential(self, path: str, spec: Any, system: System) -> Potential:

@@ -23,6 +23,11 @@ from diffmd.units import MD, SYSTEMS, Units
 
 Keys = tuple[str, ...]
 
+
+class _NoDimension(QuantityError):
+    """That the dimension of a number is not known, and why."""
+
+
 _POWERS = {"mean": 1, "none": 1, "max": 1, "variance": 2, "correlation": 2}
 """Reduction over frames -> the power of the observable's dimension that comes out."""
 
@@ -131,16 +136,29 @@ class _Conversion:
         if isinstance(value, str) and not place.admits(value):
             if place.whole:
                 return _whole(value)
-            dimension, mean_mass = self._meaning(place, keys)
+            try:
+                dimension, mean_mass = self._meaning(place, keys)
+            except _NoDimension as problem:
+                raise QuantityError(f"is {value!r}, but {problem}") from None
             number = read_quantity(value, dimension, self.units, mean_mass)
             return value if number is None else number
         bare = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if bare and self._meaning(place, keys)[0] == "angle":
+        if bare and self._is_angle(place, keys):
             check_angle(value)
         return value
 
+    def _is_angle(self, place: Place, keys: Keys) -> bool:
+        try:
+            return self._meaning(place, keys)[0] == "angle"
+        except _NoDimension:
+            return False
+
     def _meaning(self, place: Place, keys: Keys) -> tuple[str, float | None]:
-        """Dimension of the number at a place, and the mean mass of the atoms where it is a density of theirs."""
+        """Dimension of the number at a place, and the mean mass of the atoms where it is a density of theirs.
+
+        Raises:
+            _NoDimension: it is that of something else, which is not known.
+        """
         if place.unit in _AWAITED:
             return _AWAITED[place.unit](self._whole, keys, self.known)
         return place.unit, None
@@ -156,22 +174,33 @@ def _whole(text: str) -> Any:
 def _of_parameter(data: Any, keys: Keys, known: Known) -> tuple[str, float | None]:
     entry = _at(data, keys[:-1])
     path = entry.get("path") if isinstance(entry, Mapping) else None
-    return dimension(data, path, known) if isinstance(path, str) else "1", None
+    found = dimensions(data, path, known) if isinstance(path, str) else set()
+    if len(found) > 1:
+        raise _NoDimension(f"{path} names numbers of different units; give each an entry of its own")
+    if not found:
+        raise _NoDimension("`path` names nothing that has a unit")
+    return found.pop(), None
+
+
+def measured_dimension(section: Any) -> str | None:
+    """The dimension of the values of an observable, given its section as plain data; None where that is not valid."""
+    kind = section.get("kind") if isinstance(section, Mapping) else None
+    family = OBSERVABLES.members.get(kind) if isinstance(kind, str) else None
+    if family is None:
+        return None
+    try:
+        return dimension_of(family.model_validate(section))
+    except ValidationError:
+        # What is wrong is said of the observable itself.
+        return None
 
 
 def _of_observable(data: Any, keys: Keys, known: Known) -> tuple[str, float | None]:
     depth = max(number for number, key in enumerate(keys) if key == "target")
     term = _at(data, keys[:depth])
-    section = term.get("observable") if isinstance(term, Mapping) else None
-    kind = section.get("kind") if isinstance(section, Mapping) else None
-    family = OBSERVABLES.members.get(kind) if isinstance(kind, str) else None
-    if family is None:
-        return "1", None
-    try:
-        measured = dimension_of(family.model_validate(section))
-    except ValidationError:
-        # Said of the observable itself.
-        return "1", None
+    measured = measured_dimension(term.get("observable")) if isinstance(term, Mapping) else None
+    if measured is None:
+        raise _NoDimension("its unit is that of the observable, which cannot be read")
     power = _POWERS.get(str(term.get("reduce", "mean")), 1)
     return measured if power == 1 or measured == "1" else f"({measured})^{power}", None
 

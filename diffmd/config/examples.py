@@ -22,7 +22,7 @@ def example_text(name: str) -> str:
     """The text of a shipped example. Raises ConfigError, naming the nearest, if there is none of this name."""
     names = example_names()
     if name not in names:
-        raise ConfigError(f"no example is called {name}{did_you_mean(name, names)} (examples: {', '.join(names)})")
+        raise ConfigError(f"no example is called {name}{did_you_mean(name, names)}")
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
 
 

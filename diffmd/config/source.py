@@ -30,8 +30,10 @@ class Source:
         keys = split(path) if path else ()
         around = [join(keys[:depth]) for depth in range(len(keys), 0, -1)]
         given = next((self.overrides[known] for known in around if known in self.overrides), None)
-        if given is None and not any(known in self.marks for known in around):
-            given = next((text for below, text in self.overrides.items() if path and within(below, path)), None)
+        # The file marks its keys, and not the items of its lists.
+        in_file = any(known in self.marks for known in (around if keys and keys[-1].isdecimal() else around[:1]))
+        if given is None and not in_file:
+            given = next((text for below, text in self.overrides.items() if path and within(below, around[0])), None)
         if given is not None:
             return f"--set {given}"
         line = next((self.marks[known][0] for known in around if known in self.marks), None)

@@ -32,6 +32,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping",
     "none_required": "null",
 }
+_NOTHING = {"none", "no", "off", "nothing"}
 
 
 def translate(problem: ValidationError, data: Any, model: type[BaseModel]) -> list[ConfigError]:
@@ -111,8 +112,9 @@ def _say(group: Sequence[_Placed], data: Any, known: Known) -> list[ConfigError]
         member = _EXPECTED.get(error.kind) or str(error.error.get("ctx", {}).get("expected", ""))
         if member and member not in wanted:
             wanted.append(member)
-    value = describe(group[0].error["input"])
-    return [ConfigError(f"is {value}; write {_either(wanted)}", group[0].path)]
+    value, keys = group[0].error["input"], group[0].keys
+    hint = _dotted_hint(value, keys, data, known) or _text_hint(value, known, data, keys)
+    return [ConfigError(f"is {describe(value)}; write {_either(wanted)}{hint}", group[0].path)]
 
 
 def _either(words: Sequence[str]) -> str:
@@ -133,7 +135,8 @@ def _sentence(placed: _Placed, data: Any, known: Known) -> ConfigError:
     if placed.kind == "missing":
         return ConfigError(f"is missing{known.meaning(data, placed.keys)}", path)
     if placed.kind in _EXPECTED:
-        return ConfigError(f"is {describe(value)}; write {_EXPECTED[placed.kind]}{_number_hint(value)}", path)
+        hint = _number_hint(value) or _text_hint(value, known, data, placed.keys)
+        return ConfigError(f"is {describe(value)}; write {_EXPECTED[placed.kind]}{hint}", path)
     if placed.kind == "literal_error":
         words = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
         return ConfigError(f"is {describe(value)}; write {_either(words)}{_close(value, words)}", path)
@@ -198,9 +201,27 @@ def _close(value: Any, words: Sequence[str]) -> str:
     return hint if "mean" in hint else ""
 
 
+def _dotted_hint(value: Any, keys: Sequence[str], data: Any, known: Known) -> str:
+    """What to write where a key of the user's own was taken apart at its dot, ``--set system.masses.C.2=12``."""
+    if not isinstance(value, Mapping) or len(value) != 1 or known.keys(data, keys[:-1]):
+        return ""
+    return f"; a key with a dot stands in quotes: {join([*keys[:-1], f'{keys[-1]}.{next(iter(value))}'])}"
+
+
 def _number_hint(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return f", such as {int(value)}"
     if isinstance(value, str) and re.fullmatch(r"[-+]?[\d_]+([.,][\d_]+)?", value):
         return f", such as {value.replace('_', '').replace(',', '.')}"
     return ""
+
+
+def _text_hint(value: Any, known: Known, data: Any, keys: Sequence[str]) -> str:
+    """What a word or the name of a file was meant to say, where the config says it otherwise."""
+    if not isinstance(value, str):
+        return ""
+    nodes = known.nodes(data, keys)
+    if value.lower() in _NOTHING and any(node.get("type") == "null" for node in nodes):
+        return ", or null for none"
+    files = any(node.get("properties", {}).get("kind", {}).get("const") == "file" for node in nodes)
+    return f"; a file is {{kind: file, path: {value}}}" if files and re.search(r"\.\w+$", value) else ""

@@ -23,6 +23,8 @@ MAX_DEPTH = 40
 MAX_VALUES = 500_000
 
 _CORE = "tag:yaml.org,2002:"
+_DECIMALS = re.compile(r"[0-9]+([eEdD][-+]?[0-9]+)?( |\Z)")
+"""Begins what follows a decimal comma, which YAML takes for a key of its own: ``{dt: 0,002}``."""
 
 
 class CoreLoader(yaml.SafeLoader):
@@ -158,6 +160,10 @@ def _explain(problem: yaml.MarkedYAMLError, text: str) -> str:
     return f"is not YAML: {said}{context}; check indentation, brackets and quotes here"
 
 
+def _empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and not node.value and node.style is None
+
+
 class _Maker:
     """Makes values from nodes, remembering where each stood."""
 
@@ -194,12 +200,16 @@ class _Maker:
             raise self.fail(node, f"the tag {node.tag} is not taken; write plain YAML")
         lines: dict[str, int] = {}
         made: dict[str, Any] = {}
+        before: tuple[str, str] | None = None
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or not key_node.value:
                 raise self.fail(key_node, "a key must be a word")
             key, line = key_node.value, key_node.start_mark.line + 1
             if not key.isprintable():
                 raise self.fail(key_node, f"the key {key!a} holds unprintable characters")
+            if before is not None and node.flow_style and _DECIMALS.match(key) and _empty(value_node):
+                number = f"{before[1]}.{key}"
+                raise self.fail(key_node, f"{child(path, before[0])}: a decimal comma; write {number}")
             if key == "<<":
                 raise self.fail(key_node, "merge keys (`<<`) are not YAML 1.2; write the keys out")
             if key in lines:
@@ -210,6 +220,8 @@ class _Maker:
             below = child(path, key)
             self.mark(below, key_node)
             made[key] = self.make(value_node, below, above)
+            whole = isinstance(value_node, yaml.ScalarNode) and value_node.tag == _CORE + "int"
+            before = (key, value_node.value) if whole else None
         return made
 
     def scalar(self, node: yaml.ScalarNode) -> Any:

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from diffmd.io.values import Number, dataset_name
-from diffmd.paths import child, last, parent
+from diffmd.paths import child, join, last, parent, split
 
 MANY = 64
 """A field of more entries than this is one dataset."""
@@ -59,18 +59,30 @@ class Column:
 def columns(values: Mapping[str, Number]) -> list[Column]:
     """The datasets that hold `values`, in their order."""
     fields: dict[str, list[str]] = {}
+    groups: set[str] = set()
     for path, value in values.items():
         field, key = parent(path), last(path)
         # Of ``theta0[0]`` the last key is a number, too, but its path is another than an entry's.
-        if np.ndim(value) == 0 and child(field, key) == path and field not in values:
+        entry = np.ndim(value) == 0 and child(field, key) == path and field not in values
+        if entry:
             fields.setdefault(field, []).append(path)
-    many = {path: field for field, paths in fields.items() if field and len(paths) > MANY for path in paths}
+        # Above what stays a dataset of its own, such as one type's mass of each atom, HDF5 wants groups.
+        groups.update(_above(field if entry else path))
+    many = {
+        path: field for field, paths in fields.items() if len(paths) > MANY and field not in groups for path in paths
+    }
     found: dict[str, Column] = {}
     for path in values:
         name = many.get(path, path)
         if name not in found:
             found[name] = Column(name, tuple(map(last, fields[name])) if path in many else None)
     return list(found.values())
+
+
+def _above(path: str) -> list[str]:
+    """The paths above a path, and the empty one."""
+    keys = split(path) if path else ()
+    return [join(keys[:depth]) for depth in range(max(len(keys), 1))]
 
 
 def describe_column(file: h5py.File, group: str, column: Column, units: Mapping[str, str]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 
 from diffmd.io.h5md import STANDARD
 from diffmd.io.trajectory import Trajectory
-from diffmd.plots.flat import columns
+from diffmd.plots.flat import columns, is_angle, shown
 from diffmd.plots.picture import Picture
 from diffmd.plots.style import BLUE, CYCLE, GREEN, ORANGE, axis_label, panels, styled
 
@@ -14,8 +17,20 @@ _MOST_OTHERS = 3
 _ENERGIES = {"total_energy": "#222222", "potential_energy": BLUE, "kinetic_energy": ORANGE}
 
 
-def draw_energies(trajectory: Trajectory, start_step: int, system: str = "") -> Picture:
-    """Energies, temperature, and up to three other observables by time; the table has all."""
+def draw_energies(
+    trajectory: Trajectory,
+    start_step: int,
+    system: str = "",
+    dimensions: Mapping[str, str] = MappingProxyType({}),
+) -> Picture:
+    """Energies, temperature, and up to three other observables by time; the table has all.
+
+    Args:
+        trajectory: with what it recorded.
+        start_step: the first step that is drawn.
+        system: its name, where there are several.
+        dimensions: name -> dimension of the other observables, such as ``length``.
+    """
     rows = trajectory.step >= start_step
     time = trajectory.time[rows]
     recorded = {name: np.asarray(values)[rows] for name, values in trajectory.observables.items()}
@@ -41,9 +56,10 @@ def draw_energies(trajectory: Trajectory, start_step: int, system: str = "") -> 
             panel.set_title("Temperature")
         for name in others:
             panel = next(free)
-            for index, line in enumerate(columns(name, {"": recorded[name]}).values()):
+            dimension = dimensions.get(name, "1")
+            for index, line in enumerate(columns(name, {"": shown(recorded[name], dimension)}).values()):
                 panel.plot(time, line, color=CYCLE[index % len(CYCLE)])
-            panel.set_ylabel(name)
+            panel.set_ylabel(f"{name} (degrees)" if is_angle(dimension) else axis_label(name, units, dimension))
             panel.set_title(name)
         for panel in axes[:-1]:
             panel.tick_params(labelbottom=False)
@@ -55,7 +71,9 @@ def draw_energies(trajectory: Trajectory, start_step: int, system: str = "") -> 
     caption = f"Recorded by time, {len(time)} frames: {', '.join(names)}."
     if len(time) > 1 and "total_energy" in recorded:
         drift = recorded["total_energy"][-1] - recorded["total_energy"][0]
-        caption += f" The total energy changes by {drift:.3g} from the first frame to the last."
+        unit = units.symbol("energy") or ""
+        changes = f"{drift:.3g} {unit}".rstrip()
+        caption += f" The total energy changes by {changes} from the first frame to the last."
     return Picture(
         f"energies_{system}" if system else "energies",
         figure,

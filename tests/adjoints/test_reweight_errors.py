@@ -1,4 +1,4 @@
-"""Error bars of reweighting hold: over 40 seeds, deviations from the truth in units of them scatter by one."""
+"""Error bars of reweighting hold: over many seeds, deviations from the truth in units of them scatter by one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from diffmd.adjoints.base import Gradient
 from diffmd.adjoints.reweight import Reweight
 
 SEEDS = 40
+"""Of which the mean square of such deviations scatters itself by 0.2."""
 SIGMA, EPSILON = "potentials.lj.sigma", "potentials.lj.epsilon"
 
 
@@ -62,12 +63,14 @@ def slopes(r0: float, k: float, t: float) -> tuple[float, np.ndarray]:
 
 
 # Near its target the slope of a squared deviation is what its noise makes of it.
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [None, 0.325])
 def test_of_a_spring(target: float | None):
     compare: dict[str, Any] = {"compare": "none"} if target is None else {"target": target}
     loss = [{"observable": DISTANCE, "frames": {"from": 1}, **compare}]
     case = ready(changed(SPRING, dynamics__steps=1500, loss=loss))
-    found = runs(case, method(case), range(100, 100 + SEEDS), "frames")
+    # Three times as many: of 200 seeds any forty in a row are from 0.42 to 1.42, all of them from 0.7 to 1.
+    found = runs(case, method(case), range(3 * SEEDS), "frames")
     mean, slope = slopes(0.3, 200.0, 0.5)
     by_mean = 1.0 if target is None else 2 * (mean - target)
     told = variances([one for one, _ in found], dict(zip((R0, K, T), by_mean * slope, strict=True)))
@@ -108,7 +111,9 @@ LONG_RUN = {SIGMA: 164.166, EPSILON: 5.36321, T: 8.11392}
 
 @pytest.mark.slow
 def test_of_a_small_fluid():
-    case = fluid(10_500, 10)
+    # Derivatives of <U> are variances, whose estimates are skewed: one that is small has a small error, too. In half as
+    # many steps that makes it 1.2 to 1.6, with errors that are right on average.
+    case = fluid(20_500, 10)
     found = runs(case, method(case), range(2 * SEEDS), "energies")
     told = variances([one for one, _ in found], LONG_RUN)
     for path, variance in told.items():

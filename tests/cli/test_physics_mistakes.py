@@ -82,6 +82,17 @@ def seen(config: str, *changes: str, said: tuple[str, ...]) -> Case:
     return Case("validate", config, changes, 0, ("warning: ", *said))
 
 
+def refused(config: str, change: str, *said: str) -> Case:
+    """A mistake that no run begins with."""
+    return Case("validate", config, (change,), 2, said)
+
+
+def aimed(config: str, observable: str, target: str, *said: str) -> Case:
+    """A target in the unit of something else."""
+    change = f"loss=[{{observable: {observable}, target: {target}}}]"
+    return refused(config, change, "loss.0.target: ", *said)
+
+
 LEARNED = (
     "potentials.lj.epsilon.H=0",
     "loss=[{observable: {kind: potential_energy}, compare: none}]",
@@ -173,6 +184,24 @@ CASES = {
             "which must be at least 0",
         ),
     ),
+    "a learning rate after which the run blows up": Case(
+        "train",
+        CHAIN,
+        (
+            "system.positions.bond_length=1.1",
+            "potentials={lj: {kind: lennard_jones, sigma: 1.0, epsilon: 1.0}}",
+            "dynamics.steps=2",
+            "loss=[{observable: {kind: potential_energy}, target: 5.0}]",
+            "parameters=[potentials.lj.sigma]",
+            "train={epochs: 2, optimizer: {kind: sgd, learning_rate: 0.1}}",
+        ),
+        3,
+        (
+            "epoch 2: the run blew up at step ",
+            "The updates took potentials.lj.sigma from 1 to ",
+            ": take a smaller train.optimizer.learning_rate",
+        ),
+    ),
     "a learning rate that turns an angle round and round": Case(
         "train",
         WATER,
@@ -249,6 +278,75 @@ CASES = {
         2,
         ("parameters.0: potentials.lj.kind names nothing that can be learnt",),
     ),
+    "a length in the unit of an energy": refused(
+        ARGON, "potentials.lj.sigma=0.34 kJ/mol", "potentials.lj.sigma: is '0.34 kJ/mol', an energy; write a length in"
+    ),
+    "a well depth in kelvin": refused(
+        ARGON, "potentials.lj.epsilon=119.8 K", "is '119.8 K', a temperature; write an energy in kJ/mol", "kB K"
+    ),
+    "a stiffness in the unit of an energy": refused(
+        WATER, "potentials.bond.k=345000 kJ/mol", "an energy; write a force constant in kJ/mol/nm^2"
+    ),
+    "a friction in the unit of a time": refused(
+        ARGON, BATH.replace("1.0", "1 ps"), "friction: is '1 ps', a time; write a rate in 1/ps"
+    ),
+    "an equilibrium angle in degrees": refused(
+        WATER,
+        "potentials.angle={kind: harmonic_angle, angles: [[1, 0, 2]], theta0: 109.5, k: 383}",
+        "potentials.angle.theta0: angles are radians; did you mean 109.5 deg?",
+    ),
+    "units in reduced units": refused(CHAIN, "potentials.bond.r_max=1.5 nm", "`units: reduced` knows no units"),
+    "a temperature in degrees Celsius": refused(
+        ARGON, "system.velocities.temperature=-188 C", "has the unknown unit `C`; write a temperature in K"
+    ),
+    "a time step with a decimal comma": refused(
+        ARGON, "dynamics.integrator.dt=0,002", "dynamics.integrator.dt: is '0,002', a decimal comma; write 0.002"
+    ),
+    "a time step with a decimal comma, between braces": refused(
+        ARGON, "dynamics.integrator={kind: velocity_verlet, dt: 0,002}", "dt: a decimal comma; write 0.002"
+    ),
+    "a time step with Fortran's exponent": refused(
+        ARGON, "dynamics.integrator.dt=2d-3", "is '2d-3', a Fortran exponent; write 0.002"
+    ),
+    "a time step that is a length": refused(
+        ARGON, "dynamics.integrator.dt=2 nm", "is '2 nm', a length; write a time in fs, ps"
+    ),
+    "a time for the number of steps": refused(
+        ARGON, "dynamics.steps=20 ps", "dynamics.steps: is '20 ps'; write a whole number"
+    ),
+    "the mass of one atom": refused(
+        ARGON, "system.atoms.0.mass=6.63e-26 kg", "this is of one atom or of a mole of them; write 6.63e-26 kg/mol"
+    ),
+    "no mass": refused(ARGON, "system.atoms.0.mass=0", "system.atoms.0.mass: is 0; must be more than 0"),
+    "a cutoff in angstrom": refused(
+        ARGON, "potentials.lj.cutoff.distance=8.5", "8.5 is longer than half the smallest width of the box, 0.57537"
+    ),
+    "a mass for a density": refused(
+        ARGON, "system.positions.density=1.4 g", "is '1.4 g', a mass; write a number density in 1/nm^3"
+    ),
+    "an RDF in angstrom": refused(
+        ARGON,
+        "loss=[{observable: {kind: rdf, types: [Ar, Ar], range: [0, 5.0], bins: 50}, target: 1.0}]",
+        "loss.0.observable.range: the range ends at 5, beyond half the smallest width of the box",
+    ),
+    "a learning rate up the hill": refused(
+        ARGON, "train.optimizer.learning_rate=-0.1", "train.optimizer.learning_rate: is -0.1; must be at least 0"
+    ),
+    "a pressure's target in the unit of an energy": aimed(
+        ARGON, "{kind: pressure}", "1 kcal/mol", "is '1 kcal/mol', an energy; write a pressure in bar"
+    ),
+    "a temperature's target in the unit of an energy": aimed(
+        ARGON, "{kind: temperature}", "0.7 kJ/mol", "is '0.7 kJ/mol', an energy; write a temperature in K"
+    ),
+    "an energy's target in kelvin": aimed(
+        ARGON, "{kind: potential_energy}", "-700 K", "is '-700 K', a temperature; write an energy in kJ/mol"
+    ),
+    "a distance's target in the unit of an angle": aimed(
+        WATER, "{kind: distance, pairs: [[0, 1]]}", "109.5 deg", "write a length in A, nm"
+    ),
+    "an angle's target in degrees": aimed(
+        WATER, "{kind: angle, triples: [[1, 0, 2]]}", "109.5", "angles are radians; did you mean 109.5 deg?"
+    ),
     "a well depth learned from zero": Case("train", WATER, LEARNED, 2, FROM_ZERO),
     "a well depth learned from zero, checked": Case("gradcheck", WATER, LEARNED, 2, FROM_ZERO),
 }
@@ -277,6 +375,7 @@ def test_a_mistake_is_told(run, tmp_path, name: str):
     case = CASES[name]
     code, told = run(case)
     assert code == case.code, told
+    assert "at the start" not in told or "dynamics.integrator.dt is" not in told
     for piece in case.said:
         assert piece in told
     if code == 3 and case.command != "validate":

@@ -89,6 +89,11 @@ def test_a_sound_start_is_not_warned_of() -> None:
     assert _odd() == []
 
 
+def test_atoms_that_overlap_without_a_large_force_are_not_warned_of() -> None:
+    """SPC/E water at 1 g/cm3: hydrogen bonds hold oxygens closer than their Lennard-Jones minimum."""
+    assert _odd(crowding=Crowding(1.51, 0.3554, 33.6, "lj")) == []
+
+
 @pytest.mark.parametrize(
     ("differing", "said"),
     [

@@ -35,6 +35,13 @@ def _line(word: str) -> int:
         ("epsilon: 0.2", "epsilon: -0.2", "potentials.lj.epsilon", "must be at least 0"),
         ("epsilon: 0.2", "epsilon: [1]", "potentials.lj.epsilon", "write a number or a mapping"),
         ("B: 0.6", "B: x", "potentials.lj.sigma.B", "is 'x'; write a number"),
+        ("box: [4.0, 4.0, 4.0]", "box: none", "system.box", "is 'none'; write a list or 'auto', or null for none"),
+        (
+            "target: 0.5",
+            "target: my_rdf.csv",
+            "loss.0.target",
+            "is 'my_rdf.csv'; write a number, a list or a mapping; a file is {kind: file, path: my_rdf.csv}",
+        ),
         ("mass: 2.0", "mass: 0", "system.atoms.1.mass", "must be more than 0"),
         ("mass: 2.0", "mas: 2.0", "system.atoms.1.mas", "did you mean mass?"),
         (", mass: 2.0", "", "system.atoms.1.mass", "is missing: Mass of each atom"),

@@ -115,6 +115,21 @@ def test_a_target_has_the_unit_of_its_observable():
         ({"loss__0__weight": "1 nm"}, "loss.0.weight", "this number has no unit; write 1"),
         ({"loss__0__target": "3 ps"}, "loss.0.target", "is '3 ps', a time; write a length"),
         ({"parameters__0__lower": "3 ps"}, "parameters.0.lower", "is '3 ps', a time; write a length"),
+        (
+            {"parameters__0__path": "potentials.angle.*"},
+            "parameters.0.lower",
+            "is '3 A', but potentials.angle.* names numbers of different units; give each an entry of its own",
+        ),
+        (
+            {"parameters__0__path": "potentials.lj.sgima"},
+            "parameters.0.lower",
+            "is '3 A', but `path` names nothing that has a unit",
+        ),
+        (
+            {"loss__0__observable": {"kind": "distance"}},
+            "loss.0.target",
+            "is '3 A', but its unit is that of the observable, which cannot be read",
+        ),
         ({"units": "reduced"}, "system.box.0", "is '30 A', but `units: reduced` knows no units"),
     ],
 )

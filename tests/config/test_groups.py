@@ -259,6 +259,23 @@ def test_atoms_of_a_run_take_masses_by_type_too(tmp_path):
     assert experiment.systems[0].names == ("x", "y")
 
 
+def test_atoms_of_other_types_than_in_the_run_before_are_told(tmp_path):
+    (tmp_path / "run").mkdir()
+    top = Topology(np.array([0, 1]), ("A", "B"), np.array([2.0, 3.0]), np.zeros(2), np.zeros((0, 2), int), False)
+    x = np.array([[[0.0, 0, 0], [1, 0, 0]]])
+    with TrajectoryWriter.create(tmp_path / "run/trajectory.h5md", top, REDUCED) as writer:
+        writer.append(Frames(np.array([4]), np.array([0.4]), x, x, x, None, dict.fromkeys(STANDARD, np.zeros(1))))
+    start = {"start": {"run": "run"}, "positions": None}
+    swapped = made(tmp_path, {**start, "atoms": [group("B", 1), group("A", 1)]}).systems[0].notes
+    assert swapped == (
+        "system.start: atoms 0 to 1 are A and B in run, and B and A here: atom 0 would be another one than in that "
+        "run; what is not given here is still taken from there",
+    )
+    by_file = {**start, "positions": {"kind": "file", "path": "start.xyz"}, "masses": {"A": 1.0, "B": 1.0}}
+    assert made(tmp_path, by_file, "2\n\nB 0 0 0\nA 1 0 0\n").systems[0].notes == swapped
+    assert not made(tmp_path, {**start, "atoms": [group("A", 1), group("B", 1)]}).systems[0].notes
+
+
 def test_atom_names_of_a_file_are_kept(tmp_path):
     pdb = "HETATM    1  C1  LIG A   1       0.000   0.000   0.000  1.00  0.00           C\n"
     (tmp_path / "a.pdb").write_text(pdb)

@@ -82,6 +82,17 @@ def test_what_is_refused_says_how_to_write_it(tmp_path: Path, override: str, sai
     assert f"--set {override}" in str(caught.value)
 
 
+def test_a_key_taken_apart_at_its_dot_where_there_was_none_is_told(tmp_path: Path) -> None:
+    system = {"positions": {"kind": "file", "path": "start.xyz"}}
+    text = yaml.safe_dump({**DATA, "system": system})
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, "system.masses.C.2=12", text=text)
+    assert str(caught.value) == (
+        "--set system.masses.C.2=12: system.masses.C: is a mapping; write a number or a list; "
+        'a key with a dot stands in quotes: system.masses["C.2"]'
+    )
+
+
 @pytest.mark.parametrize(
     ("new", "said"),
     [

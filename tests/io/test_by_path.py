@@ -48,6 +48,16 @@ def test_many_entries_are_one_dataset_with_names(tmp_path: Path, count: int, dat
             assert names.asstr()[:2].tolist() == ["T/0.x", "T/1.x"]
 
 
+def test_many_entries_beside_an_array_are_datasets(tmp_path: Path) -> None:
+    """One type's value of each atom, among others' numbers, needs their field for a group."""
+    values = {**many(MANY + 1), child(FIELD, "C.2"): np.arange(3.0)}
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        write_paths(file, "gradients", values)
+        found = read_paths(file, "gradients")
+        assert len(file["gradients/potentials/lj/sigma"]) == MANY + 2
+    assert all(np.array_equal(found[path], value) for path, value in values.items())
+
+
 def test_arrays_and_numbers_of_an_array_stay_apart() -> None:
     arrays = {child("potentials.nn.weights", f"{k}/weight"): np.ones(2) for k in range(MANY + 1)}
     numbers = {f"potentials.angle.theta0[{k}]": np.float64(k) for k in range(MANY + 1)}

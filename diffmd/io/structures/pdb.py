@@ -107,6 +107,8 @@ def _repeated(lines: Sequence[str], atoms: Sequence[int]) -> Iterator[tuple[int,
 
 def _site(line: str, longer: dict[str, str], path: Path, at: int) -> Site:
     position, length = [], len(line.rstrip())
+    if "\t" in line[: _COORDINATES[-1][2]]:
+        raise refused(path, at, "it holds a tab, and PDB goes by columns; write spaces in its place")
     for axis, first, last in _COORDINATES:
         value = number(line[first:last])
         if length < last:

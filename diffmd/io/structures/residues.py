@@ -31,6 +31,18 @@ _ANY = frozenset(("UNK", "N", "DN"))
 """Residues of any kind: what they are made of is not known."""
 _BEADS = frozenset(("W",))
 """Water of the MARTINI models, which is no tungsten."""
+_CHARMM_IONS = {
+    "SOD": "Na",
+    "CLA": "Cl",
+    "POT": "K",
+    "CAL": "Ca",
+    "CES": "Cs",
+    "LIT": "Li",
+    "RUB": "Rb",
+    "BAR": "Ba",
+    "CAD": "Cd",
+}
+"""Residues of one atom of the same name, which CHARMM writes from column 14 on, as if it were sulfur or carbon."""
 _LETTERS = frozenset("HDCNOSP")
 _ION = re.compile(r"([A-Za-z]{1,2})\d?[+-]\d?")
 
@@ -42,8 +54,8 @@ def residue_elements(residue: str, names: Sequence[str]) -> tuple[str | None, ..
 
     In amino acids, nucleotides and water it is the name's first letter. A residue that has a letter there which is no
     element of such residues is a coarse-grained model of one: its elements are unknown, (None, ...). In water such
-    atoms are virtual sites, and unknown. Atoms named as their residue (``MG``, ``CL-``) are that element, if
-    the name has two letters or a charge or is an ion of the PDB.
+    atoms are virtual sites, and unknown. Atoms named as their residue (``MG``, ``CL-``, ``SOD``) are that element, if
+    the name has two letters or a charge or is an ion of the PDB or of CHARMM; if it is no element, they are unknown.
     """
     if residue in _BEADS:
         return (None,) * len(names)
@@ -51,10 +63,11 @@ def residue_elements(residue: str, names: Sequence[str]) -> tuple[str | None, ..
         return None
     family = _family(residue.upper())
     if family is None:
+        if {_bare(name) for name in names} != {_bare(residue)}:
+            return None
         element = _ion(residue)
-        return (
-            None if element is None or {_bare(name) for name in names} != {_bare(residue)} else (element,) * len(names)
-        )
+        # A bead that is called as its residue, and that as no element, is none of its first letter.
+        return None if element is None and element_of(_bare(residue)) else (element,) * len(names)
     found = tuple(_first_letter(name) for name in names)
     return (None,) * len(names) if family == "polymer" and None in found else found
 
@@ -84,8 +97,8 @@ def _first_letter(name: str) -> str | None:
 def _ion(residue: str) -> str | None:
     from gemmi import ResidueKind, find_tabulated_residue
 
-    element = element_of(_bare(residue))
-    sure = len(_bare(residue)) == 2 or _bare(residue) != residue.upper()
+    element = _CHARMM_IONS.get(residue) or element_of(_bare(residue))
+    sure = residue in _CHARMM_IONS or len(_bare(residue)) == 2 or _bare(residue) != residue.upper()
     return element if sure or find_tabulated_residue(residue.upper()).kind == ResidueKind.BUF else None
 
 

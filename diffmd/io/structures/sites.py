@@ -139,5 +139,14 @@ def _elements(residue: Sequence[Site]) -> list[str | None]:
     by_residue: Sequence[str | None] | None = None
     if not all(site.symbol for site in residue):
         by_residue = residue_elements(residue[0].residue, [site.name for site in residue])
-    told = [site.by_columns for site in residue] if by_residue is None else by_residue
+    told = _by_columns(residue) if by_residue is None else by_residue
     return [element_of(site.symbol) if site.symbol else other for site, other in zip(residue, told, strict=True)]
+
+
+def _by_columns(residue: Sequence[Site]) -> Sequence[str | None]:
+    """Elements by the alignment of names; beads of a model, whose names begin with what is no element, have none.
+
+    A name of four characters fills the columns, and tells nothing about the others.
+    """
+    beads = any(site.by_columns is None and not site.symbol and len(site.name) < 4 for site in residue)
+    return [None if beads else site.by_columns for site in residue]

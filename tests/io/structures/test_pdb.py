@@ -78,7 +78,21 @@ READ: dict[str, tuple[str | bytes, dict[str, Any]]] = {
     "letter and number fill the name": heme("C210", "O301", "N1  ", elements=("C", "O", "N")),
     "four letters of what is no hydrogen": heme("CL12", " C1 ", " C2 ", elements=(None, "C", "C")),
     "symbols as chemists write them": heme(" Cl ", "Ar  ", " Ca ", elements=("Cl", "Ar", "Ca")),
-    "beads": heme(" BB ", "BB  ", "Q1  ", elements=("B", None, None)),
+    "beads": heme(" BB ", "BB  ", "Q1  ", elements=(None, None, None)),
+    "beads of a lipid": heme(" NC3", " GL1", " C1A", elements=(None, None, None)),
+    "an ion of CHARMM in the columns of sulfur": (
+        lone(" SOD", "SOD"),
+        {"names": ("SOD",) * 3, "elements": ("Na",) * 3, "notes": "(SOD of SOD: Na)"},
+    ),
+    "an ion of CHARMM in the columns of carbon": (
+        lone(" CLA", "CLA"),
+        {"names": ("CLA",) * 3, "elements": ("Cl",) * 3, "notes": "(CLA of CLA: Cl)"},
+    ),
+    "an ion of CHARMM in the columns of polonium": (
+        lone("POT ", "POT"),
+        {"names": ("POT",) * 3, "elements": ("K",) * 3, "notes": "(POT of POT: K)"},
+    ),
+    "a bead named as its residue": (lone(" SQ ", "SQ"), {"names": ("SQ",) * 3, "elements": (None,) * 3}),
     "an amino acid": (
         atoms(" CA ", "HD11", " ND1", residue="HIS"),
         {"names": ("CA", "HD11", "ND1"), "elements": ("C", "H", "N")},
@@ -265,6 +279,7 @@ REFUSED = {
     "cut before the numbers": (LINE[:20], "line 1 ends before the atom's coordinates do"),
     "no name": (f"{LINE[:12]}    {LINE[16:]}", "line 1: columns 13-16 should be the atom's name, not '    '"),
     "two names": (f"{LINE[:12]}A  B{LINE[16:]}", "line 1: columns 13-16 should be the atom's name, not 'A  B'"),
+    "a tab": (f"{LINE[:30]}\t{LINE[32:]}", "line 1: it holds a tab, and PDB goes by columns"),
     "a damaged record": (f"{LINE}ATxM{LINE[4:]}", "line 2: it has coordinates, but is no ATOM or HETATM: 'ATxM"),
     "a record with a dash": (LINE.replace("ATOM  ", "HET-AT") + LINE, "line 1: it has coordinates, but is no ATOM or"),
     "two atoms in a line": (LINE.rstrip() + " " + LINE, "line 1: another atom follows in it: '  1.00"),
