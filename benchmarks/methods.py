@@ -4,7 +4,7 @@
 
 A Lennard-Jones mixture of 200 atoms of eight types, each with its own sigma and epsilon, of which the first so many are
 learnt; the potential energy at the end. Prints a line a count: the cost of either gradient in runs of the plain
-simulation (the best of a few, in turns), and which of them is cheaper.
+simulation (the best of a few, in turns), that of `reversible`, and which of the first two is cheaper.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import jax
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.reversible import Reversible
 from diffmd.commands.experiment import copied, made_ready, starting_parameters
 from diffmd.commands.reporter import SilentReporter
 from diffmd.config.build import Experiment, build
@@ -65,16 +66,19 @@ def measure(count: int, steps: int, repeats: int) -> str:
         objective, p = experiment.objective, starting_parameters(experiment, None)
         ready = made_ready(experiment, p, SilentReporter())
         evaluator, forward, reverse = Evaluator(objective), Forward(objective, None), Reverse(objective, 1 << 30)
-        run, pushed, pulled = _quickest(
+        reversible = Reversible(objective)
+        run, pushed, pulled, undone = _quickest(
             [
                 lambda: evaluator.one(copied(ready), p, _quiet, _nothing),
                 lambda: forward.gradient(copied(ready), p, _quiet, _nothing),
                 lambda: reverse.gradient(copied(ready), p, _quiet, _nothing),
+                lambda: reversible.gradient(copied(ready), p, _quiet, _nothing),
             ],
             repeats,
         )
     cheaper = "forward" if pushed <= pulled else "reverse"
-    return f"parameters={count:2d} forward={pushed / run:6.2f} reverse={pulled / run:6.2f} runs   {cheaper}"
+    costs = f"forward={pushed / run:6.2f} reverse={pulled / run:6.2f} reversible={undone / run:6.2f} runs"
+    return f"parameters={count:2d} {costs}   {cheaper}"
 
 
 def _quickest(works: list[Callable[[], object]], repeats: int) -> list[float]:

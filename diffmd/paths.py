@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterable
@@ -183,5 +184,10 @@ def slashed(path: str) -> str:
     """A path as HDF5 names it: ``potentials/lj/sigma/C``."""
     keys = split(path)
     end = keys[-1] if isinstance(keys[-1], Slice) else ""
-    names = [key if _LEAF.fullmatch(key) else group_name(key) for key in keys if not isinstance(key, Slice)]
+    # Of a type that is called as a leaf is, ``sigma.0/weight``, the slash is encoded as any other.
+    names = [
+        key if _LEAF.fullmatch(key) and above == "weights" else group_name(key)
+        for above, key in itertools.pairwise(("", *keys))
+        if not isinstance(key, Slice)
+    ]
     return "/".join(names) + end

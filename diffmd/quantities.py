@@ -202,7 +202,7 @@ def mended_number(text: str) -> str | None:
         return None
     number = f"{whole or '0'}.{decimals}" if point else whole
     if letter:
-        number = repr(float(f"{number}e{power}"))
+        number = repr(float(f"{number}e{power}")).removesuffix(".0")
     rest = text[match.end() :].rstrip()
     said = f"is {text!r}, {' and '.join(name for name in faults if faults[name])}; write {number}{rest}"
     may_part_thousands = point == "," and len(decimals) == 3 and whole.strip("+-") not in ("", "0")

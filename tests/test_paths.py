@@ -159,6 +159,7 @@ def test_what_is_no_assignment(text: str) -> None:
         ('potentials.lj.sigma["50%"]', "potentials/lj/sigma/50%25"),
         ('sigma["."]', "sigma/%2E"),
         ("potentials.nn.weights.0/weight", "potentials/nn/weights/0/weight"),
+        ("potentials.lj.sigma.0/weight", "potentials/lj/sigma/0%2Fweight"),
         ("system.positions[0:3]", "system/positions[0:3]"),
     ],
 )

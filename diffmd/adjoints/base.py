@@ -130,7 +130,7 @@ class Adjoint(abc.ABC):
         """How many steps `gradient` will tell `progress` of."""
 
     def runs(self, p: P) -> float | None:
-        """About how many plain runs one gradient takes, as benchmarks have found; None where that hangs on the run."""
+        """About how many plain runs one gradient takes, as a rule of thumb; None where that hangs on the run."""
         return None
 
     def stored(self, ready: Ready, p: P) -> Stored:

@@ -203,7 +203,7 @@ def _chaotic(case: str, name: str, method: str, wild: Chaos, objective: Objectiv
         f" --set {term.name}.frames=end"
         for problem in objective.problems
         for term, steps in zip(problem.terms, problem.frames, strict=True)
-        if steps[-1] != problem.steps or (len(steps) > 1 and steps[0] > wild.checkable)
+        if steps[-1] != problem.steps or (len(steps) > 1 and steps[1] > wild.checkable)
     ]
     reason = (
         f"chaos: the run makes 10^{wild.growth / np.log(10):.0f} of any change in {wild.steps} steps, so that finite "

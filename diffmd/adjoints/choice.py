@@ -54,7 +54,7 @@ def recommended(fitting: Mapping[str, Stored], numbers: int, steps: int, frames:
     if of_the_path(numbers) == "forward" and "forward" in fitting:
         return Recommendation(
             "forward",
-            f"{learnt}: carrying the derivative along costs no more than a way back, and no step has to be kept",
+            f"{learnt}: the derivative is carried along with the run, and no step has to be kept",
         )
     reverse = fitting.get("reverse")
     if reverse is not None and reverse.repeats > 1 and "reversible" in fitting:

@@ -160,11 +160,12 @@ def noise(result: Gradient) -> str | None:
         best, needed = float(np.max(ratios)), _chance_ratio(len(ratios), result.samples)
         if best >= needed:
             return None
+        reweighted = result.health.kind == "effective_samples"
+        more = "more steps" if reweighted else "more replicas, or a shorter or truncated run"
         clearest = "the gradient" if len(ratios) == 1 else f"the clearest of {len(ratios)} components of the gradient"
         return (
             f"{clearest} is {best:.2g} times its standard error, and chance alone makes {needed:.2g}: this is noise. "
-            "Either the loss is as small as so many samples can tell, or it takes more replicas or frames, or a "
-            "shorter or truncated run"
+            f"Either the loss is as small as so many samples can tell, or it takes {more}"
         )
     return result.health.advice if explodes(result.health) else None
 

@@ -138,7 +138,8 @@ class Reweight(Adjoint):
         return run_steps(self._problems)
 
     def runs(self, p: P) -> float | None:
-        """The run, and for every frame about as much as three steps: energy, observables and their derivatives."""
+        """The run, and for every frame about as much as three steps, by benchmarks/dry_run.py: energy, observables and
+        their derivatives."""
         frames = sum(len(average.sampler.steps) for average in self._averages.values())
         return 1 + 3 * frames / max(1, run_steps(self._problems))
 

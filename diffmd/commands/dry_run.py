@@ -33,7 +33,7 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
     """Foretells what every method that fits the config (or `method` alone) would take, and recommends one.
 
     A short plain run is timed, and a short gradient of each method while there is time: of the config's own first,
-    then of the recommended one. What others cost is told from what benchmarks have found.
+    then of the recommended one. What others cost is told by a rule of thumb.
     """
     begun = time.perf_counter()
     assert request.config is not None
@@ -77,7 +77,7 @@ def dry_run(request: Request, reporter: Reporter, method: str | None = None) -> 
     lines = [f"{work.steps} steps; a step of the plain simulation takes {work.per_step * 1e3:.3g} ms"]
     lines += [*map(_line, methods)]
     if any(one.memory is not None and not one.measured for one in methods):
-        lines.append("~: about, from what benchmarks have found; the others were timed, over fewer steps")
+        lines.append("~: about, by a rule of thumb; the others were timed, over fewer steps")
     if advised is not None:
         lines.append(f"Recommended: {advised.method}. {advised.reason[0].upper()}{advised.reason[1:]}.")
     other = ("--method", advised.method) if advised is not None and advised.method != configured else ()

@@ -1,4 +1,4 @@
-"""What a gradient method would take on this machine: a short gradient that is timed, or what benchmarks have found."""
+"""What a gradient method would take on this machine: a short gradient that is timed, or a rule of thumb."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Forecast:
         forward_steps: the cost, in steps of the plain simulation; None where it cannot be foretold.
         seconds: the same in wall time, once all is compiled.
         note: what is kept, and what cannot be foretold; or why the method does not apply (then all numbers are None).
-        measured: whether a gradient was timed; else the cost is what benchmarks have found, and buffers are estimated.
+        measured: whether a gradient was timed; else the cost is a rule of thumb (`Adjoint.runs`), and so are buffers.
     """
 
     method: str

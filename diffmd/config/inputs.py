@@ -32,5 +32,5 @@ def structure(folder: Path, name: str, frame: int, units: Units, path: str) -> S
 def per_atom(values: Sequence[Sequence[float]] | np.ndarray, count: int, path: str) -> Float[np.ndarray, "count 3"]:
     """`values` as an array (count, 3). Raises ConfigError where there are more or fewer atoms than `count`."""
     if len(values) != count:
-        raise ConfigError(f"has {len(values)} atoms, but system.atoms counts {count}", path)
+        raise ConfigError(f"has {len(values)} atoms, but the system has {count}", path)
     return np.array(values, float).reshape(count, 3)

@@ -31,6 +31,9 @@ def test_samples_tell_signal_from_noise():
     assert said is not None
     assert "1.2 times" in said
     assert "more replicas" in said
+    of_frames = noise(gradient(dataclasses.replace(CALM, kind="effective_samples"), a=0.8))
+    assert of_frames is not None
+    assert of_frames.endswith("it takes more steps")
     assert noise(gradient(a=0.0)) is None
 
 

@@ -314,8 +314,8 @@ CASES = {
     "a time for the number of steps": refused(
         ARGON, "dynamics.steps=20 ps", "dynamics.steps: is '20 ps'; write a whole number"
     ),
-    "the mass of one atom": refused(
-        ARGON, "system.atoms.0.mass=6.63e-26 kg", "this is of one atom or of a mole of them; write 6.63e-26 kg/mol"
+    "the mass of a mole": refused(
+        ARGON, "system.atoms.0.mass=39.9 g", "this is of one atom or of a mole of them; write 39.9 g/mol"
     ),
     "no mass": refused(ARGON, "system.atoms.0.mass=0", "system.atoms.0.mass: is 0; must be more than 0"),
     "a cutoff in angstrom": refused(

@@ -118,7 +118,7 @@ def test_auto_and_the_recommendation_share_their_rule():
     assert [of_the_path(count) for count in (1, 2, 3)] == ["forward", "forward", "reverse"]
 
 
-def test_what_is_not_timed_is_told_from_benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_not_timed_is_told_by_a_rule_of_thumb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_BUDGET", 0.0)
     bonds = {"bond": MOLECULE["potentials"]["bond"]}
     config = written(tmp_path, changed(MOLECULE, dynamics__steps=40, potentials=bonds, parameters=["potentials.bond"]))

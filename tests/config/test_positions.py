@@ -129,7 +129,7 @@ def test_a_chain_that_does_not_fit_is_refused() -> None:
 
 def test_inline_and_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(draw({"kind": "inline", "values": [[1.0, 2, 3], [4, 5, 60]]}, 2)[1], [4, 5, 60])
-    with pytest.raises(ConfigError, match=r"has 1 atoms, but system\.atoms counts 2"):
+    with pytest.raises(ConfigError, match=r"has 1 atoms, but the system has 2"):
         draw({"kind": "inline", "values": [[1.0, 2.0, 3.0]]}, 2)
     (tmp_path / "two.xyz").write_text("2\n\nA 0 0 0\nB 1 2 3\n")
     np.testing.assert_array_equal(draw({"kind": "file", "path": "two.xyz"}, 2, folder=tmp_path)[1], [1, 2, 3])

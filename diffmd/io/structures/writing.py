@@ -88,10 +88,8 @@ def _pdb(frame: Structure, number: int, units: Units) -> Iterator[str]:
         symbol = name if element_of(name) == name else "X"
         # An element's symbol ends in column 14.
         columns = names[name] if len(names[name]) == 4 or len(symbol) == 2 else f" {names[name]}"
-        yield (
-            f"ATOM  {(k + 1) % 100000:5d} {columns:4s} MOL A   1    "
-            "{:8.3f}{:8.3f}{:8.3f}{:6.2f}{:6.2f}          {:>2s}".format(*row, 1.0, 0.0, symbol)
-        )
+        numbers = "{:8.3f}{:8.3f}{:8.3f}{:6.2f}{:6.2f}".format(*row, 1.0, 0.0)
+        yield f"ATOM  {(k + 1) % 100000:5d} {columns:4s} MOL A   1    {numbers}          {symbol:>2s}"
     yield "ENDMDL"
 
 

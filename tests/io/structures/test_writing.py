@@ -23,6 +23,7 @@ TYPES = {
     "long names": ("Polymer", "Polyester", "Poly", "T1", "x"),
     "Tripos types": ("C.2", "N.am", "C.ar", "O.co2", "H"),
     "like elements in capitals": ("CA", "CL", "NA", "MG", "h1"),
+    "signs": ("{z}", '[x"', "0/weight", ".", "#,="),
     "DNA": ("DNA-N*", "H5''", "C*", "P", "O"),
 }
 
