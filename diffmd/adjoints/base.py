@@ -51,6 +51,7 @@ class Health:
         advice: one sentence.
         effective_samples: how many of the sampled frames the weights leave (reweight).
         system: whose it is, of several systems the one that is worst off; None where there is one.
+        doubts: sentences of the advice on what was sampled: a start that is not forgotten, a fluid that stands still.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Health:
     advice: str
     effective_samples: float | None = None
     system: str | None = None
+    doubts: tuple[str, ...] = ()
 
     def of(self, system: str | None) -> Health:
         """The same, as that of a system which its sentence names; None: of the only one."""

@@ -113,6 +113,7 @@ class Reweight(Adjoint):
             None,
             worst.sampling.sentence(gradients, errors),
             worst.sampling.effective,
+            doubts=worst.sampling.doubts,
         )
         samples = max(2, int(worst.sampling.independent))
         return Gradient(sum(terms), terms, gradients, health.of(system), errors, samples=samples)

@@ -53,9 +53,11 @@ class Sampling:
             count += f"; at these parameters the weights leave {self.effective:.4g} of them"
         if errors is None:
             return f"{count}: too few to tell the noise; write more steps, or more frames (frames: {{every: ...}})."
-        return ". ".join([count, *self._doubts(), _noise(gradients, errors)]) + "."
+        return ". ".join([count, *self.doubts, _noise(gradients, errors)]) + "."
 
-    def _doubts(self) -> list[str]:
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Sentences on why the ensemble may not be the one that is meant."""
         found = []
         drift = max(self.apart, key=lambda name: self.apart[name])
         if self.apart[drift] > _DRIFT:
@@ -68,7 +70,7 @@ class Sampling:
             found.append(f"With fewer than {_ENOUGH} the error itself is uncertain: write more steps")
         if self.still is not None:
             found.append(self.still[0].upper() + self.still[1:])
-        return found
+        return tuple(found)
 
 
 def _noise(gradients: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray]) -> str:

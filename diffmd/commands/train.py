@@ -112,6 +112,7 @@ class _Training:
         self.watched = _watched(experiment, spec, start, self.units)
         self.warned: set[str] = set()
         self.noisy = False
+        self.doubted = False
         self.losses: list[float] = []
         stems = ("trajectory", "trajectory_first")
         self.trajectories = [trajectory_name(experiment, one, stem) for one in experiment.systems for stem in stems]
@@ -285,6 +286,10 @@ class _Training:
         if sentence is not None and not self.noisy:
             self.session.reporter.warning(f"epoch {self._reached.epoch}: {sentence}")
         self.noisy = sentence is not None
+        doubts = result.health.doubts
+        if doubts and not self.doubted:
+            self.session.reporter.warning(f"epoch {self._reached.epoch}: {'. '.join(doubts)}")
+        self.doubted = bool(doubts)
 
     def _warn_of_update(self, before: P, after: P) -> None:
         """Warns, once of each parameter and kind, of a step that left all reason."""

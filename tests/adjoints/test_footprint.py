@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from support.objectives import MOLECULE, PLENTY, changed, ready
 
-from diffmd.adjoints.auto import FEW, Auto
+from diffmd.adjoints.auto import Auto
 from diffmd.adjoints.checkpoints import layout
+from diffmd.adjoints.choice import FEW
 from diffmd.adjoints.finite_difference import FiniteDifference
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.programs import Program

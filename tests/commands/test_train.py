@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from adjoints.test_reweight import SPRING
 from support.commanded import Listener, request, same, written
 from support.objectives import CONFIGS, FLUID, MOLECULE, changed
 
@@ -200,3 +201,19 @@ def test_a_run_that_explodes_keeps_the_epochs_before(tmp_path: Path):
     assert found
     assert np.isfinite([row["loss"] for row in found]).all()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+
+
+def test_a_sampling_that_has_not_forgotten_its_start_is_told_once(tmp_path: Path):
+    # Two atoms far apart and overdamped: what is sampled is mostly their way back.
+    far = changed(
+        SPRING,
+        system__positions__values=[[0.0, 0.0, 0.0], [1.3, 0.0, 0.0]],
+        dynamics__integrator__friction=2000.0,
+        dynamics__steps=4000,
+        parameters=[R0],
+        train={"epochs": 2, "optimizer": {"kind": "sgd", "learning_rate": 1e-6}},
+    )
+    listener = Listener()
+    train(request(written(tmp_path, far), tmp_path / "run"), listener)
+    (told,) = [text for text in listener.warned if "The run has not forgotten its start: " in text]
+    assert told.startswith("epoch 1: ")
