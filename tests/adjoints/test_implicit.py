@@ -148,7 +148,7 @@ def test_bond_and_vibration_are_fitted_together(tmp_path: Path):
 def test_gradcheck_judges_it_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     judged: list[str] = []
 
-    def listen(case, objective, ready, p, methods, *_: object, balance: bool) -> list[Any]:  # type: ignore[no-untyped-def]
+    def listen(case, objective, ready, p, methods, *_: object, **options: object) -> list[Any]:  # type: ignore[no-untyped-def]
         judged.extend(methods)
         return []
 
