@@ -18,6 +18,7 @@ from diffmd.config.checks.interactions import NotRead, uncalled_function
 from diffmd.config.loading import LoadedConfig, load, located
 from diffmd.config.start_files import start_notes
 from diffmd.config.writing import write_text
+from diffmd.errors import ConfigError, NumericalError
 from diffmd.objective import Ready
 
 
@@ -44,8 +45,7 @@ def validate(path: Path, overrides: tuple[str, ...] = ()) -> ValidateResult:
     the start are computed; no user's code is imported.
 
     Raises:
-        ConfigError: with all that is wrong, as a run would say it.
-        NumericalError: the forces at the start are not finite.
+        ConfigError: with all that is wrong, as a run would say it, forces that are not finite at the start among it.
     """
     loaded = load(path, overrides)
     with located(loaded), jax.enable_x64(loaded.config.precision == "double"):
@@ -59,7 +59,11 @@ def validate(path: Path, overrides: tuple[str, ...] = ()) -> ValidateResult:
             adjoint_of(method, experiment)
         controls = {one.name: one.control(one.values) for one in experiment.systems}
         ready = Ready(experiment.values, controls, experiment.key)
-        systems = tuple(setup_of(one, p, ready) for one in experiment.systems)
+        try:
+            systems = tuple(setup_of(one, p, ready) for one in experiment.systems)
+        except NumericalError as problem:
+            # A run would fail; here nothing runs, and it is the config that is at fault.
+            raise ConfigError(str(problem)) from problem
     pairs = zip(experiment.systems, systems, strict=True)
     odd = [text for one, setup in pairs for text in setup_warnings(setup, one.effective)]
     spoiling = warnings(loaded.config) if loaded.config.parameters else []
