@@ -186,7 +186,7 @@ REAL = {
     "ala_ala_ala.pdb": ({"H": 17, "C": 9, "N": 3, "O": 4}, None),
     "alanine-dipeptide-implicit.pdb": ({"H": 12, "C": 6, "N": 2, "O": 2}, None),
     "altlocs.pdb": ({"H": 11, "C": 6, "N": 1, "O": 1}, None),
-    "apgr.gro": ({"H": 30, "C": 16, "N": 7, "O": 5}, np.diag([4.93, 4.93, 4.93])),
+    "apgr.gro": ({"H": 30, "C": 16, "N": 7, "O": 5}, np.diag([5.0, 5.0, 5.0])),
     "insertions.pdbx": ({"C": 43, "O": 9, "N": 8}, None),
     "opcbox.pdb": ({"O": 216, "H": 432, None: 216}, np.diag([1.8865, 1.8478, 1.9006])),
     "tip5p.pdb": ({"O": 1, "H": 2, None: 2}, np.diag([3.0, 3.0, 3.0])),
