@@ -222,7 +222,7 @@ DYNAMICS: Mapping[str, Data] = {
         **_fluid(
             _LJ,
             [
-                {**_RDF, "compare": "kullback_leibler", "frames": {"every": 4}},
+                {**_RDF, "target": 0.8, "frames": {"every": 4}},
                 {**_ENERGY, "frames": {"every": 2}, "reduce": "variance"},
                 {"observable": {"kind": "nearest_distance"}, "target": 1.0, "frames": {"every": 2}, "reduce": "none"},
             ],

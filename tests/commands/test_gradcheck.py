@@ -19,6 +19,7 @@ from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.reweight import Reweight
 from diffmd.commands.builtin_cases import CASES, DYNAMICS
 from diffmd.commands.gradcheck import gradcheck
+from diffmd.config.loading import load_data
 from diffmd.errors import ConfigError
 from diffmd.spec import INTEGRATORS, OBSERVABLES, POTENTIALS, THERMOSTATS
 
@@ -192,6 +193,13 @@ def test_the_built_in_set_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     result = gradcheck(request(None, tmp_path / "run"), Listener())
     assert result.exit_code == 0, [row for row in result.answer["rows"] if row["verdict"] != "agrees"]
     assert {row["case"] for row in result.answer["rows"]} == set(PART)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_built_in_case_is_a_config_that_its_methods_take(name: str):
+    case = load_data(CASES[name])
+    assert case.config.loss
+    assert case.config.parameters
 
 
 def test_the_built_in_set_names_every_kind():

@@ -70,8 +70,8 @@ def test_a_box_that_follows_from_masses_in_kilograms_is_told_to() -> None:
         (["system.start={run: nowhere}"], "system.start.run", "no such run"),
         (["system.positions=null"], "system.positions", "is missing"),
         (["system.atoms=[]"], "system.atoms", "lists no atoms"),
-        (["system.positions={kind: inline, values: [[0, 0, 0]]}"], "system.positions.values", "counts 10"),
-        (["system.velocities={kind: inline, values: [[0, 0, 0]]}"], "system.velocities.values", "counts 10"),
+        (["system.positions={kind: inline, values: [[0, 0, 0]]}"], "system.positions.values", "the system has 10"),
+        (["system.velocities={kind: inline, values: [[0, 0, 0]]}"], "system.velocities.values", "the system has 10"),
         (["system.box=auto", "system.positions={kind: lattice, lattice: sc}"], "system.positions.density", "density"),
         (
             ["system.box=auto", "system.positions={kind: lattice, lattice: sc, density: 1.0}"],
@@ -128,7 +128,11 @@ def test_a_box_that_follows_from_masses_in_kilograms_is_told_to() -> None:
         (["parameters=[{path: potentials.lj.epsilon, lower: 0.3}]"], "parameters.0", "bound"),
         ([ANGLE, "parameters=[{path: 'potentials.*.theta0', upper: 170}]"], "parameters.0.upper", "mean 170 deg?"),
         ([ANGLE, "parameters=[{path: potentials.*.theta0, lower: no}]"], "parameters.0.lower", "write a number"),
-        ([ANGLE, "parameters=[{path: potentials.angle, lower: 1 deg}]"], "parameters.0.lower", "has no unit; write 1"),
+        (
+            [ANGLE, "parameters=[{path: potentials.angle, lower: 1 deg}]"],
+            "parameters.0.lower",
+            "names numbers of different units",
+        ),
         (["parameters=[{path: potentials.lj.epsilon, per: term}]"], "parameters.0", "needs terms"),
         (["parameters=[{path: potentials.bond.k, per: type}]"], "parameters.0", "take per: term, or write"),
         ([ANGLE, "potentials.angle.k={A: 1.0}"], "potentials.angle.k.A", "(types: A, B); did you mean A-A-A?"),
