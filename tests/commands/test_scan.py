@@ -101,7 +101,7 @@ def test_grids_are_read():
     ("over", "dimension", "units", "said"),
     [
         ("a=0,5:1:2", "1", REDUCED, "is '0,5', a decimal comma; write 0.5"),
-        ("a=0.5:1d0:2", "length", MD, "is '1d0', a Fortran exponent; write 1.0"),
+        ("a=0.5:1d0:2", "length", MD, "is '1d0', a Fortran exponent; write 1"),
         ("a=3 A:4 A:2", "length", REDUCED, "`units: reduced` knows no units"),
         ("a=3 K:4 K:2", "length", MD, "is '3 K', a temperature; write a length in A, nm,"),
         ("a=3:180:6", "angle", MD, "angles are radians; did you mean 180 deg?"),
