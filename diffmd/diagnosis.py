@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.forcefield import ForceField, Neighbors
@@ -126,7 +125,7 @@ def _of_pairs(problem: Problem, values: Values) -> Iterator[Vibration]:
     """The stiffest vibration of two atoms by each pair potential: omega^2 = u''(d) / mu, d where u is least and mu the
     reduced mass of the lightest atoms of the two types."""
     system = problem.dynamics.system
-    masses = np.asarray(system.masses(values), float)
+    masses = np.asarray(system.host_masses(values), float)
     order = np.argsort(masses, kind="stable")
     light = [order[system.types[order] == kind][:2] for kind in range(len(system.type_names))]
     for name, potential in problem.dynamics.forcefield.potentials.items():
@@ -149,11 +148,13 @@ def _vibration(problem: Problem, values: Values) -> Vibration | None:
     It is found by Lanczos iterations over products of H with vectors, so that any potential will do, in the memory of
     a few forces.
     """
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
     neighbors, parts = listed(problem, values), _parts(problem)
     if not parts:
         return None
     x = values["system.positions"]
-    roots = np.sqrt(np.asarray(problem.dynamics.system.masses(values), float))[:, None]
+    roots = np.sqrt(np.asarray(problem.dynamics.system.host_masses(values), float))[:, None]
 
     @jax.jit
     def products(values: Values, neighbors: Neighbors, v: Array) -> dict[str, Array]:
