@@ -112,12 +112,12 @@ def simulate(
     """Run the dynamics; write the trajectory and the observables."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.simulate import simulate
 
         return simulate(request, reporter)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("simulate", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("gradient", rich_help_panel=RUNS)
@@ -143,7 +143,7 @@ def gradient(
     """
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         if dry_run:
             from diffmd.commands.dry_run import dry_run as forecast
 
@@ -152,7 +152,7 @@ def gradient(
 
         return gradient(request, reporter, method)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("gradient", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("fd-check", rich_help_panel=RUNS, help="The same as gradcheck.")
@@ -178,7 +178,7 @@ def gradcheck(
     """
     request = _request(config, overrides, parameters, output, overwrite, False, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.gradcheck import gradcheck
 
         return gradcheck(request, reporter, tuple(methods or ()), rtol)
@@ -188,7 +188,7 @@ def gradcheck(
         for line in result.summary:
             render.out(line)
 
-    run_command(work, device, Talk(quiet, as_json, debug), show)
+    run_command("gradcheck", request, work, Talk(quiet, as_json, debug), show)
 
 
 @app.command("train", rich_help_panel=RUNS)
@@ -208,12 +208,12 @@ def train(
     """Optimize the parameters."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.train import train
 
         return train(request, reporter)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("train", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("scan", rich_help_panel=RUNS)
@@ -234,12 +234,12 @@ def scan(
     """Compute loss and gradient along a grid of values."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.scan import scan
 
         return scan(request, reporter, over)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("scan", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("bench", rich_help_panel=RUNS)
@@ -257,12 +257,12 @@ def bench(
     """Measure this machine: time a step, and what a gradient costs."""
     request = _request(config, overrides, None, output, overwrite, False, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.bench import bench
 
         return bench(request, reporter)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("bench", request, work, Talk(quiet, as_json, debug))
 
 
 for tool in tools.COMMANDS:
