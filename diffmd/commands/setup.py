@@ -101,7 +101,7 @@ def setup_of(one: BuiltSystem, p: P, ready: Ready) -> Setup:
     """
     problem, held = one.problem, ready.values[one.name]
     system, values = problem.dynamics.system, problem.values(p, held)
-    box, masses = problem.box(values), np.asarray(system.masses(values), float)
+    box, masses = problem.box(values), np.asarray(system.host_masses(values), float)
     unseen = _unseen(problem, values)
     seen = _without(problem, unseen)
     known = bool(seen.dynamics.forcefield.potentials)

@@ -368,7 +368,7 @@ class _System:
             name=name,
             folder=self.loaded.folder,
             context=context,
-            masses=np.asarray(self.system.masses(self.values)),
+            masses=self.system.host_masses(self.values),
             steps=dynamics.steps,
             dt=float(_built(dynamics.integrator).parameters["dt"]),
         )
