@@ -13,11 +13,11 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from diffmd.errors import ConfigError, NumericalError
+from diffmd.programs import Program
 from diffmd.spec import OPTIMIZERS, quantity
 from diffmd.training.optimizers import Optimizer, OptimizerSpec, OptimizerState, ValueAndGrad
 from diffmd.training.rules import Rules, Values
@@ -182,9 +182,9 @@ class LbfgsSpec(OptimizerSpec):
             transform,
             None if self.learning_rate is None else schedule_of(self.learning_rate),
             self.max_linesearch_steps,
-            jax.jit(direct),
-            jax.jit(move),
-            jax.jit(slope),
+            Program(direct),
+            Program(move),
+            Program(slope),
         )
 
 
