@@ -7,7 +7,6 @@ from Python.
 from __future__ import annotations
 
 import contextlib
-import gc
 import hashlib
 import os
 import platform
@@ -18,14 +17,10 @@ from pathlib import Path
 from diffmd.cli.progress import say_warning
 
 _OFF = ("0", "off", "no", "false")
-_COLLECTED_EVERY = 50_000
-"""Objects made between two looks for circular garbage; Python's 700 are for small programs."""
 
 
 def prepare(device: str) -> None:
     """Sets up this process for computing on `device` (auto, cpu, gpu); imports JAX."""
-    # Imports and tracing make objects by the hundred thousand, nearly all of which stay.
-    gc.set_threshold(_COLLECTED_EVERY, *gc.get_threshold()[1:])
     # XLA logs kilobytes of "machine features" as errors for each program it loads from the cache, on the very machine
     # that compiled it (+prefer-no-gather is a choice of the compiler, no feature). Real errors come as exceptions.
     # A level of 1 is what JAX itself leaves in the environment of a Python program that starts diffmd.
