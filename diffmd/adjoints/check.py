@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffmd.adjoints.balance import balanced
+from diffmd.adjoints.balance import STEP, balance, weighted
 from diffmd.adjoints.base import Adjoint, P, Progress, Ready, Say
 from diffmd.adjoints.chaos import Chaos, chaos
-from diffmd.adjoints.finite_difference import Difference, FiniteDifference, differences
+from diffmd.adjoints.finite_difference import Difference, FiniteDifference, displaced
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.implicit import Implicit
 from diffmd.adjoints.reverse import Reverse
@@ -78,8 +78,13 @@ _WHOLE: Mapping[str, Callable[[Objective, int], Adjoint]] = {
 """Methods that give all derivatives at once, from the objective and the bytes that they may store."""
 
 
+def whole(case: str, objective: Objective) -> dict[str, Sequence[int]]:
+    """A case whose loss is all of an objective."""
+    return {case: range(sum(len(problem.terms) for problem in objective.problems))}
+
+
 def check(
-    case: str,
+    losses: Mapping[str, Sequence[int]],
     objective: Objective,
     ready: Callable[[], Ready],
     p: P,
@@ -89,66 +94,126 @@ def check(
     say: Say,
     progress: Progress,
     *,
-    balance: bool = False,
+    balanced: bool = False,
     odd: Mapping[str, Slope] = MappingProxyType({}),
+    only: Callable[[str], bool] = lambda name: True,
 ) -> list[Row]:
     """Rows of one objective: every parameter (or directions in it) by every method.
 
     Args:
+        losses: cases, and which of the objective's terms, counted through its systems, are the loss of each. They share
+            the displaced runs, and every compiled program.
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
         methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``, ``reweight``.
         relative: relative tolerance; None: the precision's.
+        balanced: whether the terms of a loss are first given weights with which none is lost in another's.
         odd: what potentials and dynamics say of their parameters' derivatives (see `parameter_slopes`).
-        balance: whether the terms of the loss are first given weights with which none is lost in another's.
+        only: which of the names that `directions` gives are checked.
     """
-    names, leaves, tangents = directions(p)
+    names, leaves, tangents = directions(p, only)
     if not names:
         return []
-    if balance:
-        objective = balanced(objective, ready(), p, tangents, say, progress)
     dtype = jnp.result_type(next(iter(p.values())))
     tolerance = Tolerance.of(dtype, relative)
     rows: list[Row] = []
     if "reweight" in methods:
-        rows += _reweighted(case, objective, ready(), p, names, leaves, tangents, tolerance, say, progress)
+        for case, terms in losses.items():
+            own = _loss_of(objective, terms, ready, p, tangents, balanced, say, progress)
+            rows += _reweighted(case, own, ready(), p, names, leaves, tangents, tolerance, say, progress)
     methods = [method for method in methods if method != "reweight"]
     if not methods:
         return rows
     wild = chaos(objective, ready(), p, tangents, tolerance.resolved, say, progress)
     if wild is not None:
-        return rows + [_chaotic(case, name, method, wild, objective) for method in methods for name in names]
-    derivatives: dict[str, Float[np.ndarray, "rows"]] = {}
-    loss = 0.0
-    for method in methods:
-        if method in _WHOLE:
-            result = _WHOLE[method](objective, memory).gradient(ready(), p, say, progress)
-            loss = result.loss
-            derivatives[method] = np.array([_dot(result.gradients, tangents, k) for k in range(len(names))])
-        else:
-            carried = Forward(objective, _BATCH)
-            slopes = []
-            for start in range(0, len(names), _BATCH):
-                chosen = {path: t[start : start + _BATCH] for path, t in tangents.items()}
-                loss, _, slope, _ = carried.directional(ready(), p, chosen, say, progress)
-                slopes.append(slope)
-            derivatives[method] = np.concatenate(slopes)
-    judge = FiniteDifference(objective, None, _BATCH)
-    found = judge.directional(ready(), p, tangents, loss, say, progress)
+        chaotic = [(case, method, name) for case in losses for method in methods for name in names]
+        return rows + [_chaotic(case, name, method, wild, objective) for case, method, name in chaotic]
+    moved = FiniteDifference(objective, None, _BATCH).terms(ready(), p, tangents, say, progress)
+    derivatives = {method: _derivatives(method, objective, memory, p, tangents, say, progress) for method in methods}
     crossing: str | None = None
-    for method, values in derivatives.items():
-        for row, leaf in zip(_compared(case, method, names, leaves, values, found, tolerance), leaves, strict=True):
-            known = odd.get(leaf)
-            if known is not None and known.infinite:
-                row = dataclasses.replace(
-                    row, verdict="not_smooth", reason=f"{leaf} {known.why}", suggestion=known.remedy
-                )
-            elif row.verdict in ("disagrees", "unresolved"):
-                crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
-                if crossing:
-                    suggestion = "try cutoff: {kind: shifted_force, ...} or {kind: switch, ...}"
-                    row = dataclasses.replace(row, verdict="not_smooth", reason=crossing, suggestion=suggestion)
-            rows.append(row)
+    for case, terms in losses.items():
+        factors = balance(moved.slopes(STEP)[:, list(terms)]) if balanced else np.ones(len(terms))
+        found = [row[0] for row in moved.summed(terms, factors).differences()]
+        another = balanced or len(losses) > 1
+        chosen = _by_system(objective, terms, factors, dtype) if another else {}
+
+        def start(chosen: Mapping[str, Array] = chosen) -> Ready:
+            return dataclasses.replace(ready(), factors=chosen)
+
+        for method, derive in derivatives.items():
+            compared = _compared(case, method, names, leaves, derive(start), found, tolerance)
+            for row, leaf in zip(compared, leaves, strict=True):
+                known = odd.get(leaf)
+                if known is not None and known.infinite:
+                    row = dataclasses.replace(
+                        row, verdict="not_smooth", reason=f"{leaf} {known.why}", suggestion=known.remedy
+                    )
+                elif row.verdict in ("disagrees", "unresolved"):
+                    crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
+                    if crossing:
+                        suggestion = "try cutoff: {kind: shifted_force, ...} or {kind: switch, ...}"
+                        row = dataclasses.replace(row, verdict="not_smooth", reason=crossing, suggestion=suggestion)
+                rows.append(row)
     return rows
+
+
+def _derivatives(
+    method: str, objective: Objective, memory: int, p: P, tangents: Mapping[str, Array], say: Say, progress: Progress
+) -> Callable[[Callable[[], Ready]], Float[np.ndarray, "rows"]]:
+    """What gives the derivative along each tangent of the loss that a start asks for; it compiles its programs once."""
+    count = len(next(iter(tangents.values())))
+    if method in _WHOLE:
+        adjoint = _WHOLE[method](objective, memory)
+
+        def pulled(start: Callable[[], Ready]) -> Float[np.ndarray, "rows"]:
+            gradients = adjoint.gradient(start(), p, say, progress).gradients
+            return np.array([_dot(gradients, tangents, k) for k in range(count)])
+
+        return pulled
+    # Batches of one size, the last filled up, and segments as long as those of a plain run, so that few programs serve.
+    carried = Forward(objective, _BATCH, points=1)
+    size = -(-count // -(-count // _BATCH))
+
+    def pushed(start: Callable[[], Ready]) -> Float[np.ndarray, "rows"]:
+        slopes = []
+        for first in range(0, count, size):
+            places = np.minimum(np.arange(first, first + size), count - 1)
+            chosen = {path: t[places] for path, t in tangents.items()}
+            slopes.append(carried.directional(start(), p, chosen, say, progress)[2])
+        return np.concatenate(slopes)[:count]
+
+    return pushed
+
+
+def _by_system(
+    objective: Objective, terms: Sequence[int], factors: Float[np.ndarray, "chosen"], dtype: np.dtype
+) -> dict[str, Array]:
+    """`Ready.factors` with which some of an objective's terms are the loss."""
+    each = np.zeros(sum(len(problem.terms) for problem in objective.problems))
+    each[list(terms)] = factors
+    ends = np.cumsum([len(problem.terms) for problem in objective.problems])
+    parts = np.split(each, ends[:-1])
+    return {problem.name: jnp.asarray(part, dtype) for problem, part in zip(objective.problems, parts, strict=True)}
+
+
+def _loss_of(
+    objective: Objective,
+    terms: Sequence[int],
+    ready: Callable[[], Ready],
+    p: P,
+    tangents: Mapping[str, Array],
+    balanced: bool,
+    say: Say,
+    progress: Progress,
+) -> Objective:
+    """The objective with some of its terms alone, `balanced` or not."""
+    every = sum(len(problem.terms) for problem in objective.problems)
+    factors = np.zeros(every)
+    if balanced:
+        moved = FiniteDifference(objective, STEP, _BATCH).terms(ready(), p, tangents, say, progress)
+        factors[list(terms)] = balance(moved.slopes(STEP)[:, list(terms)])
+    else:
+        factors[list(terms)] = 1
+    return weighted(objective, list(factors))
 
 
 def _compared(
@@ -189,11 +254,11 @@ def _reweighted(
     result = adjoint.gradient(ready, p, say, progress)
     values = np.array([_dot(result.gradients, tangents, k) for k in range(len(names))])
 
-    def displaced(batch: P) -> Float[np.ndarray, "batch one"]:
+    def losses(batch: P) -> Float[np.ndarray, "batch one"]:
         progress(0)
         return adjoint.losses(ready, batch, say)[:, None]
 
-    found = differences(displaced, p, tangents, np.array([result.loss]), _BATCH)
+    found = displaced(losses, p, tangents, np.array([result.loss]), _BATCH).differences()
     return _compared(case, "reweight", names, leaves, values, [row[0] for row in found], tolerance)
 
 
@@ -214,30 +279,34 @@ def _chaotic(case: str, name: str, method: str, wild: Chaos, objective: Objectiv
     return Row(case, name, method, nan, nan, nan, nan, "unresolved", reason, suggestion)
 
 
-def directions(p: P) -> tuple[list[str], list[str], dict[str, Array]]:
-    """Names, paths and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
-    names: list[str] = []
-    chosen: list[tuple[str, np.ndarray]] = []
+def directions(
+    p: P, only: Callable[[str], bool] = lambda name: True
+) -> tuple[list[str], list[str], dict[str, Array]]:
+    """Names, paths and tangents (stacked first) of what is checked: numbers one by one, or random unit directions.
+
+    Args:
+        only: which of the names there are wanted.
+    """
+    found: list[tuple[str, str, np.ndarray]] = []
     for path, value in p.items():
         shape, size = np.shape(value), int(np.size(value))
         if size <= FEW:
             for place in np.ndindex(*shape):
                 unit = np.zeros(shape)
                 unit[place] = 1
-                names.append(f"{path}[{','.join(map(str, place))}]" if shape else path)
-                chosen.append((path, unit))
+                found.append((f"{path}[{','.join(map(str, place))}]" if shape else path, path, unit))
         else:
             rng = np.random.default_rng(zlib.crc32(path.encode()))
             for k in range(DIRECTIONS):
                 drawn = rng.standard_normal(shape)
-                names.append(f"{path} (random direction {k + 1})")
-                chosen.append((path, drawn / np.linalg.norm(drawn)))
+                found.append((f"{path} (random direction {k + 1})", path, drawn / np.linalg.norm(drawn)))
+    found = [one for one in found if only(one[0])]
     tangents = {
-        path: jnp.asarray(np.stack([d if path == own else np.zeros(np.shape(value)) for own, d in chosen]), value.dtype)
+        path: jnp.asarray(np.stack([d if path == own else np.zeros(np.shape(value)) for _, own, d in found]), value.dtype)
         for path, value in p.items()
-        if chosen
+        if found
     }
-    return names, [path for path, _ in chosen], tangents
+    return [name for name, _, _ in found], [path for _, path, _ in found], tangents
 
 
 def _dot(gradients: Mapping[str, np.ndarray], tangents: Mapping[str, Array], k: int) -> float:

@@ -4,7 +4,7 @@ import jax
 import pytest
 from support.objectives import MOLECULE, PLENTY, changed, nothing, ready
 
-from diffmd.adjoints.check import check
+from diffmd.adjoints.check import check, whole
 from diffmd.observables.energies import PotentialEnergy
 
 LOUD = {"observable": {"kind": "distance", "pairs": [[0, 2]]}, "compare": "none"}
@@ -27,8 +27,9 @@ def case(monkeypatch):
         yield ready(changed(MOLECULE, potentials=bond, loss=[LOUD, FAINT], parameters=parameters))
 
 
-@pytest.mark.parametrize(("balance", "verdict"), [(False, "agrees"), (True, "disagrees")])
-def test_a_faint_term_is_heard(case, balance, verdict):
+@pytest.mark.parametrize(("balanced", "verdict"), [(False, "agrees"), (True, "disagrees")])
+def test_a_faint_term_is_heard(case, balanced, verdict):
     objective = case.experiment.objective
-    found = check("case", objective, case.fresh, case.p, ("forward",), PLENTY, None, nothing, nothing, balance=balance)
+    losses = whole("case", objective)
+    found = check(losses, objective, case.fresh, case.p, ("forward",), PLENTY, None, nothing, nothing, balanced=balanced)
     assert [row.verdict for row in found] == [verdict]
