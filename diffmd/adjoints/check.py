@@ -78,13 +78,8 @@ _WHOLE: Mapping[str, Callable[[Objective, int], Adjoint]] = {
 """Methods that give all derivatives at once, from the objective and the bytes that they may store."""
 
 
-def whole(case: str, objective: Objective) -> dict[str, Sequence[int]]:
-    """A case whose loss is all of an objective."""
-    return {case: range(sum(len(problem.terms) for problem in objective.problems))}
-
-
 def check(
-    losses: Mapping[str, Sequence[int]],
+    losses: Mapping[str, Sequence[int] | None],
     objective: Objective,
     ready: Callable[[], Ready],
     p: P,
@@ -101,8 +96,8 @@ def check(
     """Rows of one objective: every parameter (or directions in it) by every method.
 
     Args:
-        losses: cases, and which of the objective's terms, counted through its systems, are the loss of each. They share
-            the displaced runs, and every compiled program.
+        losses: cases, and which of the objective's terms, counted through its systems, are the loss of each; None: all
+            of them. Cases share the displaced runs, and every compiled program.
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
         methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``, ``reweight``.
         relative: relative tolerance; None: the precision's.
@@ -115,9 +110,11 @@ def check(
         return []
     dtype = jnp.result_type(next(iter(p.values())))
     tolerance = Tolerance.of(dtype, relative)
+    every = range(sum(len(problem.terms) for problem in objective.problems))
+    parts = {case: every if terms is None else terms for case, terms in losses.items()}
     rows: list[Row] = []
     if "reweight" in methods:
-        for case, terms in losses.items():
+        for case, terms in parts.items():
             own = _loss_of(objective, terms, ready, p, tangents, balanced, say, progress)
             rows += _reweighted(case, own, ready(), p, names, leaves, tangents, tolerance, say, progress)
     methods = [method for method in methods if method != "reweight"]
@@ -130,10 +127,10 @@ def check(
     moved = FiniteDifference(objective, None, _BATCH).terms(ready(), p, tangents, say, progress)
     derivatives = {method: _derivatives(method, objective, memory, p, tangents, say, progress) for method in methods}
     crossing: str | None = None
-    for case, terms in losses.items():
+    for case, terms in parts.items():
         factors = balance(moved.slopes(STEP)[:, list(terms)]) if balanced else np.ones(len(terms))
         found = [row[0] for row in moved.summed(terms, factors).differences()]
-        another = balanced or len(losses) > 1
+        another = balanced or terms != every
         chosen = _by_system(objective, terms, factors, dtype) if another else {}
 
         def start(chosen: Mapping[str, Array] = chosen) -> Ready:
@@ -177,7 +174,7 @@ def _derivatives(
         slopes = []
         for first in range(0, count, size):
             places = np.minimum(np.arange(first, first + size), count - 1)
-            chosen = {path: t[places] for path, t in tangents.items()}
+            chosen = {path: jnp.asarray(np.asarray(t)[places]) for path, t in tangents.items()}
             slopes.append(carried.directional(start(), p, chosen, say, progress)[2])
         return np.concatenate(slopes)[:count]
 
@@ -279,9 +276,7 @@ def _chaotic(case: str, name: str, method: str, wild: Chaos, objective: Objectiv
     return Row(case, name, method, nan, nan, nan, nan, "unresolved", reason, suggestion)
 
 
-def directions(
-    p: P, only: Callable[[str], bool] = lambda name: True
-) -> tuple[list[str], list[str], dict[str, Array]]:
+def directions(p: P, only: Callable[[str], bool] = lambda name: True) -> tuple[list[str], list[str], dict[str, Array]]:
     """Names, paths and tangents (stacked first) of what is checked: numbers one by one, or random unit directions.
 
     Args:
@@ -302,7 +297,9 @@ def directions(
                 found.append((f"{path} (random direction {k + 1})", path, drawn / np.linalg.norm(drawn)))
     found = [one for one in found if only(one[0])]
     tangents = {
-        path: jnp.asarray(np.stack([d if path == own else np.zeros(np.shape(value)) for _, own, d in found]), value.dtype)
+        path: jnp.asarray(
+            np.stack([d if path == own else np.zeros(np.shape(value)) for _, own, d in found]), value.dtype
+        )
         for path, value in p.items()
         if found
     }

@@ -114,7 +114,9 @@ class Implicit(Adjoint):
             ) from failure
         held = programs.held(p, base, point.x)
         factors = ready.factors.get(problem.name)
-        (loss, terms), (slope, explicit) = programs.loss(np.zeros_like(point.x), p, held, base, point.neighbors, factors)
+        (loss, terms), (slope, explicit) = programs.loss(
+            np.zeros_like(point.x), p, held, base, point.neighbors, factors
+        )
         try:
             noise = programs.rounding(point, p, held, base, slope, factors)
             solution = solved(point, np.asarray(slope, dtype=float), noise, start)
@@ -203,9 +205,7 @@ class _Programs:
         """H v: H is symmetric, so that the adjoint of the forces gives it."""
         return -jax.vjp(lambda y: self._forces(y, p, base, neighbors), x)[1](v)[0]
 
-    def _loss(
-        self, zero: Array, p: P, held: Array, base: Values, neighbors: Neighbors, factors: Array | None
-    ) -> Any:
+    def _loss(self, zero: Array, p: P, held: Array, base: Values, neighbors: Neighbors, factors: Array | None) -> Any:
         """(loss, terms) of the structure at rest, and their derivative by its positions and, at fixed (fractional)
         positions, by the parameters."""
         problem = self._problem
@@ -222,9 +222,7 @@ class _Programs:
         slopes, out = jax.grad(measured, argnums=(0, 1), has_aux=True)(zero, dict(p))
         return out, slopes
 
-    def rounding(
-        self, point: Point, p: P, held: Array, base: Values, slope: Array, factors: Array | None
-    ) -> float:
+    def rounding(self, point: Point, p: P, held: Array, base: Values, slope: Array, factors: Array | None) -> float:
         """What rounding of the coordinates makes of a component of the loss's slope, times a hundred.
 
         The slope of an energy is zero at its minimum: nothing is left of it but rounding.

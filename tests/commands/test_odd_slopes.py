@@ -11,7 +11,7 @@ from support.commanded import Listener, request, written
 from support.objectives import PLENTY, nothing, ready
 
 from diffmd.adjoints.base import Gradient, Health
-from diffmd.adjoints.check import check, whole
+from diffmd.adjoints.check import check
 from diffmd.adjoints.zeros import parameter_slopes, zero_warnings
 from diffmd.commands.scan import scan
 
@@ -43,9 +43,7 @@ def test_gradcheck_and_gradient_give_the_reason() -> None:
         objective = case.experiment.objective
         p = {PATH: jnp.asarray(0.0)}
         odd = parameter_slopes(objective, p, case.experiment.values)
-        (row,) = check(
-            whole("mix", objective), objective, case.fresh, p, ("reverse",), PLENTY, None, nothing, nothing, odd=odd
-        )
+        (row,) = check({"mix": None}, objective, case.fresh, p, ("reverse",), PLENTY, None, nothing, nothing, odd=odd)
         assert parameter_slopes(objective, case.p, case.experiment.values) == {}
     assert row.verdict == "not_smooth"
     assert row.reason.startswith(REASON)

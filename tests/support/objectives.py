@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmd.adjoints.base import Gradient
-from diffmd.adjoints.check import Row, check, whole
+from diffmd.adjoints.check import Row, check
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.reverse import Reverse
@@ -54,7 +54,7 @@ class Case:
     def rows(self, methods: Sequence[str] = ("reverse", "forward"), relative: float | None = None) -> list[Row]:
         """gradcheck's rows."""
         objective = self.experiment.objective
-        losses = whole("case", objective)
+        losses = {"case": None}
         return check(losses, objective, self.fresh, self.p, methods, PLENTY, relative, nothing, nothing)
 
 
