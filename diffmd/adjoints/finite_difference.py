@@ -171,7 +171,7 @@ class FiniteDifference(Adjoint):
             return self._evaluator.seen(ready, batch, say, progress).terms
 
         # Of as many as are moved at once, so that one program serves all.
-        still = {path: jnp.broadcast_to(x, (self._batch, *jnp.shape(x))) for path, x in p.items()}
+        still = {path: jnp.asarray(np.stack([np.asarray(x)] * self._batch)) for path, x in p.items()}
         return displaced(numbers, p, tangents, numbers(still)[0], self._batch, self._step)
 
 

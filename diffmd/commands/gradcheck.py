@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffmd.adjoints.check import Row
+from diffmd.adjoints.verdicts import Row
 from diffmd.commands.experiment import changed_options
 from diffmd.commands.facts import Facts
 from diffmd.commands.gradcheck_groups import Group, built_in

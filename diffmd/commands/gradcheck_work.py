@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from diffmd.adjoints.check import Row, check, directions
+from diffmd.adjoints.check import check, directions
 from diffmd.adjoints.methods import MethodSpec, ReverseSpec
+from diffmd.adjoints.verdicts import Row
 from diffmd.adjoints.zeros import parameter_slopes
 from diffmd.commands.experiment import (
     check_stop,
@@ -93,7 +94,7 @@ class Check:
 
     def prepared(self, group: Group) -> Prepared:
         """A group made ready to be checked. Raises ConfigError."""
-        methods = self._fitting(group.loaded)
+        methods = self.fitting(group.loaded)
         experiment = build(group.loaded, allow_python=self.request.allow_python)
         p = starting_parameters(experiment, self.learned)
         if self.only is not None:
@@ -142,7 +143,7 @@ class Check:
         pattern = self.only
         return (lambda name: True) if pattern is None else (lambda name: fits(pattern, name))
 
-    def _fitting(self, loaded: LoadedConfig) -> tuple[str, ...]:
+    def fitting(self, loaded: LoadedConfig) -> tuple[str, ...]:
         """The methods, of those asked for or of all, that fit a config; of a user's own none that was asked for is left
         out in silence."""
         fitting = []
