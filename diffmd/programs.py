@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -27,6 +29,7 @@ class Program:
         self._function, self._static = function, static
         self._shapes: Any = None
         self._size = -1
+        self._compiling: threading.Thread | None = None
 
     @functools.cached_property
     def _jitted(self) -> Any:
@@ -37,7 +40,19 @@ class Program:
         size = sum(int(np.prod(np.shape(leaf))) for leaf in jax.tree.leaves(arguments))
         if size > self._size:
             self._shapes, self._size = jax.tree.map(_shape, arguments), size
+        if self._compiling is not None:
+            self._compiling.join()
+            self._compiling = None
         return self._jitted(*arguments)
+
+    def prepare(self, *arguments: Any) -> None:
+        """Starts to compile it for arguments like these, beside what the caller does until it calls the program.
+
+        Tracing and lowering are done before this returns. What goes wrong in compiling goes wrong again in the call.
+        """
+        lowered = self._jitted.lower(*jax.tree.map(_shape, arguments))
+        self._compiling = threading.Thread(target=_compile, args=(lowered,))
+        self._compiling.start()
 
     def outputs(self, *arguments: Any) -> Any:
         """The shapes of what it makes of arguments like these; nothing is compiled."""
@@ -78,6 +93,11 @@ class ProgramCache:
         depth = len(self._scope)
         own = [program for name, program in self._made.items() if name[:depth] == self._scope]
         return max((program.temporary() for program in own), default=0)
+
+
+def _compile(lowered: jax.stages.Lowered) -> None:
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        lowered.compile()
 
 
 def _shape(leaf: Any) -> Any:
