@@ -49,6 +49,19 @@ Rtol = Annotated[
     float | None,
     typer.Option("--rtol", min=0.0, help="Relative tolerance. Default: 1e-6 double, 1e-2 single.", show_default=False),
 ]
+Full = Annotated[
+    bool,
+    typer.Option("--full", metavar="", help="All of the built-in set (several minutes); default: one case a family."),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="PATTERN",
+        help="Cases of all of the built-in set, or a config's parameters, by a part of their name or a glob.",
+        show_default=False,
+    ),
+]
 Over = Annotated[
     str,
     typer.Option("--over", metavar="PATH=START:STOP:NUM", help="What to scan, ends included.", show_default=False),
@@ -161,6 +174,8 @@ def gradcheck(
     config: opt.OptionalConfig = None,
     methods: Methods = None,
     rtol: Rtol = None,
+    full: Full = False,
+    only: Only = None,
     overrides: opt.Set = None,
     parameters: opt.Parameters = None,
     output: opt.Output = None,
@@ -181,7 +196,7 @@ def gradcheck(
     def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.gradcheck import gradcheck
 
-        return gradcheck(request, reporter, tuple(methods or ()), rtol)
+        return gradcheck(request, reporter, tuple(methods or ()), rtol, full, only)
 
     def show(result: CommandResult) -> None:
         render.gradcheck_table(result.answer["rows"])
