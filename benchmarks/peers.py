@@ -42,8 +42,8 @@ from diffmd.commands.apart import pinned, usable_cores
 from diffmd.commands.liquids import SIZES
 
 PROGRAMS = Path(__file__).parent / "peer_programs"
-LEAST = 3
-"""Turns, whatever they take."""
+MOST = 30
+"""Turns, however little they take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,25 +56,32 @@ class Program:
     told: str
 
 
+class EndedError(Exception):
+    """A program is no more."""
+
+
 class Running:
     """A program that waits for requests."""
 
     def __init__(self, program: Program, folder: Path, threads: int) -> None:
         told = program.told or str(threads)
         environment = {**os.environ, "PATH": f"{Path(program.python).parent}:{os.environ['PATH']}"}
+        # Both thread counts run what the first has compiled.
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
+        environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         command = [program.python, str(PROGRAMS / program.script), str(folder), told]
-        self.name, self.folder, self.times = program.name, folder, dict[str, list[float]]()
+        self.name, self.folder = program.name, folder
+        self.times: dict[str, list[float]] = {}
+        self.spent: dict[str, float] = {}
         self.temperature: float | None = None
         with pinned(threads):
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
             )
         hello = self._answer()
-        self.version, self.works = hello["version"], hello["works"]
-        for work in self.works:
-            # Compiles, and finds what lists need.
-            self.ask(work)
-            self.ask(work)
+        self.version = hello["version"]
+        # The first time compiles.
+        self.works = [work for work in hello["works"] if not self.ask(work).get("failed")]
 
     def ask(self, work: str) -> dict[str, Any]:
         """What the program answers to a request."""
@@ -83,11 +90,16 @@ class Running:
         self._process.stdin.flush()
         return self._answer()
 
-    def time(self, work: str) -> None:
-        """Keeps what a run took."""
+    def time(self, work: str, seconds: float) -> bool:
+        """Keeps what a run took, unless those before it took so many seconds; whether there was one."""
+        if self.spent.get(work, 0) > seconds:
+            return False
+        begun = time.perf_counter()
         found = self.ask(work)
+        self.spent[work] = self.spent.get(work, 0) + time.perf_counter() - begun
         self.times.setdefault(work, []).append(found["seconds"])
         self.temperature = found.get("temperature", self.temperature)
+        return True
 
     def close(self) -> None:
         """Ends it."""
@@ -99,7 +111,7 @@ class Running:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended (exit code {self._process.wait()}); it says why above")
+            raise EndedError(f"{self.name} ended (exit code {self._process.wait()}), and says why above")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -130,12 +142,12 @@ def measured(found: Sequence[Program], folder: Path, threads: int, seconds: floa
     try:
         for program in found:
             say(f"    {program.name} starts")
-            running.append(Running(program, folder, threads))
-        begun, turns = time.perf_counter(), 0
-        while turns < LEAST or time.perf_counter() - begun < seconds:
-            for one in running:
-                for work in one.works:
-                    one.time(work)
+            try:
+                running.append(Running(program, folder, threads))
+            except EndedError as problem:
+                say(f"    {problem}; it is left out")
+        turns = 0
+        while turns < MOST and sum(one.time(work, seconds) for one in running for work in one.works):
             turns += 1
         say(f"    {turns} turns")
         return running
@@ -193,7 +205,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="the others' environment; without it diffmd alone")
     parser.add_argument("--sizes", type=numbers, default=SIZES, help=",".join(map(str, SIZES)))
     parser.add_argument("--threads", type=numbers, default=(1, 2), help="1,2")
-    parser.add_argument("--seconds", type=float, default=10, help=f"of turns a row, {LEAST} turns at least")
+    parser.add_argument("--seconds", type=float, default=3, help="that each is timed for in a row, once at least")
     parser.add_argument("--json", type=Path, help="a file for all numbers")
     options = parser.parse_args()
     found = programs(options.peers)
@@ -205,7 +217,7 @@ def main() -> None:
             folder = Path(place)
             say(f"{atoms} atoms")
             command = [sys.executable, str(PROGRAMS / "run_diffmd.py"), str(folder), "--start", str(atoms)]
-            subprocess.run(command, check=True)
+            subprocess.run(command, check=True, stdout=sys.stderr)
             for threads in counts:
                 say(f"  on {threads} of this machine's cores")
                 running = measured(found, folder, threads, options.seconds)

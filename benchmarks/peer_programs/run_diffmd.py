@@ -20,7 +20,6 @@ from answering import answered
 import diffmd
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.reverse import Reverse
-from diffmd.cli.runtime import prepare
 from diffmd.commands.experiment import copied, made_ready, resources, starting_parameters
 from diffmd.commands.liquids import liquid
 from diffmd.commands.reporter import SilentReporter
@@ -69,6 +68,7 @@ def serve(folder: Path, precision: str) -> None:
         evaluator, reverse = Evaluator(experiment.objective), Reverse(experiment.objective, resources().memory)
         forward = Run(copied(ready), lambda own: evaluator.one(own, p, _nothing, _nothing))
         gradient = Run(copied(ready), lambda own: reverse.gradient(own, p, _nothing, _nothing))
+        forward.settle(), gradient.settle()
         answered(
             f"diffmd {diffmd.__version__} (jax {jax.__version__}, {precision})", forward=forward, gradient=gradient
         )
@@ -84,7 +84,6 @@ if __name__ == "__main__":
     parser.add_argument("precision", nargs="?", default="double")
     parser.add_argument("--start", type=int, metavar="ATOMS")
     options = parser.parse_args()
-    prepare("cpu")
     if options.start:
         make_start(options.folder, options.start)
     else:

@@ -11,11 +11,11 @@ gradient is that of the last energy with respect to sigma and epsilon, each step
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import jax_md
 import numpy as np
 from answering import answered
 from jax_md import energy, partition, simulate, space
@@ -89,7 +89,7 @@ def serve(folder: Path, precision: str) -> None:
         return {"gradient": {name: float(value) for name, value in found.items()}}
 
     answered(
-        f"jax-md {jax_md.__version__} (jax {jax.__version__}, {precision})", forward=forward_run, gradient=gradient_run
+        f"jax-md {version('jax-md')} (jax {jax.__version__}, {precision})", forward=forward_run, gradient=gradient_run
     )
 
 
