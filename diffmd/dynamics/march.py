@@ -194,7 +194,7 @@ def march(
         while True:
             shape = control.shape(segment)
             after, rows, report, extra = advance(shape, state)
-            control.built += shape.builds
+            control.built += int(report.builds)
             finite, furthest = bool(report.finite), float(np.sqrt(report.furthest2))
             sound = finite and not too_far(furthest)
             # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.

@@ -79,12 +79,14 @@ class Report:
         furthest2: largest squared distance that an atom went in one step (see `Leap`).
         needed: largest counts that the builds found, to compare with the plan's capacities.
         finite: whether the last state is finite.
+        builds: how many lists were built.
     """
 
     displacement2: Float[Array, ""]
     furthest2: Float[Array, ""]
     needed: Int[Array, "capacities"]
     finite: Bool[Array, ""]
+    builds: Int[Array, ""]
 
 
 @jax.tree_util.register_dataclass
@@ -240,4 +242,4 @@ def run_segment(
         (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
     state, (displacement, furthest) = inner
     finite = jnp.all(jnp.isfinite(state.positions)) & jnp.all(jnp.isfinite(state.velocities))
-    return state, rows, Report(displacement, furthest, needed, finite)
+    return state, rows, Report(displacement, furthest, needed, finite, jnp.asarray(shape.builds, np.int32))

@@ -49,7 +49,8 @@ def test_a_config_is_timed_as_it_stands(tmp_path: Path):
 
 
 def test_lists_of_a_run_are_counted_and_timed(tmp_path: Path):
-    listed = changed(FLUID, dynamics__neighbors={"kind": "cell_list", "skin": 0.1, "every": 3})
+    lists = {"kind": "cell_list", "skin": 0.1, "every": 3}
+    listed = changed(FLUID, dynamics__neighbors=lists, dynamics__integrator__dt=0.001)
     choice = Choice(precision="single", threads="1", repeats=2)
     (row,) = bench(request(written(tmp_path, listed), tmp_path / "run"), Listener(), choice).answer["cases"]
     assert (row["precision"], row["threads"], row["repeats"]) == ("single", 1, 2)
