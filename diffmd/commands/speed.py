@@ -14,7 +14,6 @@ from typing import Any
 import jax
 
 from diffmd.adjoints.evaluate import Evaluator
-from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.reverse import Reverse
 from diffmd.commands.apart import PINS
 from diffmd.commands.devices import choose_device
@@ -28,6 +27,7 @@ from diffmd.config.loading import LoadedConfig, load, load_data
 from diffmd.dynamics.march import DivergedError
 from diffmd.neighbors import build as build_neighbors
 from diffmd.objective import P, Ready
+from diffmd.programs import Program
 from diffmd.system import Values
 
 _SETTLING = 4
@@ -171,7 +171,7 @@ def _list_build(one: BuiltSystem, ready: Ready, p: P) -> Callable[[], object]:
         x, box = values["system.positions"], problem.box(values)
         return build_neighbors(plan, x, box, problem.dynamics.system.excluded)
 
-    program = ProgramCache().once(("list", plan), build_list)
+    program = Program(build_list)
     jax.block_until_ready(program(values))
     return lambda: jax.block_until_ready(program(values))
 
