@@ -191,9 +191,14 @@ class Problem:
         """Whether any term wants step 0."""
         return any(len(f) and f[0] == 0 for f in self.frames)
 
-    def finish(self, rows: Sequence[Rows]) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
-        """This system's loss, times its weight, and its terms."""
+    def finish(
+        self, rows: Sequence[Rows], factors: Float[Array, "terms"] | None = None
+    ) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
+        """This system's loss, times its weight, and its terms; `factors` are those of `Ready`."""
         loss, terms = evaluate(self.terms, rows)
+        if factors is not None:
+            terms = factors * terms
+            loss = jnp.sum(terms)
         return self.weight * loss, self.weight * terms
 
 
@@ -211,8 +216,14 @@ class Objective:
 
 @dataclasses.dataclass
 class Ready:
-    """What a run of an objective starts from: each system's held values, list control and random key."""
+    """What a run of an objective starts from: each system's held values, list control and random key.
+
+    Attributes:
+        factors: by system, of the terms of its loss, where another loss is wanted than the objective's own. Programs
+            take them as arguments, so that all losses of the same terms share them. They are not for replicas.
+    """
 
     values: dict[str, Values]
     controls: dict[str, ListControl]
     key: Array
+    factors: Mapping[str, Float[Array, "terms"]] = dataclasses.field(default_factory=dict)

@@ -186,7 +186,7 @@ class Reverse(Adjoint):
 
         planned = problem.segments(chosen.longest)
         end, _ = march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
-        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
+        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces, ready.factors.get(problem.name))
 
         def back(row_cts: Any, progress: Progress) -> tuple[P, P, list[Array]]:
             """What the parameters get from cotangents of the rows, before and after the first state's; the probes."""

@@ -49,9 +49,48 @@ Rtol = Annotated[
     float | None,
     typer.Option("--rtol", min=0.0, help="Relative tolerance. Default: 1e-6 double, 1e-2 single.", show_default=False),
 ]
+Full = Annotated[
+    bool,
+    typer.Option("--full", metavar="", help="All of the built-in set (several minutes); default: one case a family."),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="PATTERN",
+        help="Cases of all of the built-in set, or a config's parameters, by a part of their name or a glob.",
+        show_default=False,
+    ),
+]
 Over = Annotated[
     str,
     typer.Option("--over", metavar="PATH=START:STOP:NUM", help="What to scan, ends included.", show_default=False),
+]
+
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes", metavar="N,...", help="Liquids of so many atoms. Default: 50,500,4000,32000.", show_default=False
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", metavar="double,single", help="Default: both; of a config its own.", show_default=False
+    ),
+]
+Threads = Annotated[
+    str | None,
+    typer.Option(
+        "--threads",
+        metavar="N,...",
+        help="Each case on so many cores, to which its process is pinned. Default: 1,2; of a config all.",
+        show_default=False,
+    ),
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option("--repeats", min=1, help="Time each run so often. Default: for some seconds.", show_default=False),
 ]
 
 
@@ -161,6 +200,8 @@ def gradcheck(
     config: opt.OptionalConfig = None,
     methods: Methods = None,
     rtol: Rtol = None,
+    full: Full = False,
+    only: Only = None,
     overrides: opt.Set = None,
     parameters: opt.Parameters = None,
     output: opt.Output = None,
@@ -181,7 +222,7 @@ def gradcheck(
     def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.gradcheck import gradcheck
 
-        return gradcheck(request, reporter, tuple(methods or ()), rtol)
+        return gradcheck(request, reporter, tuple(methods or ()), rtol, full, only)
 
     def show(result: CommandResult) -> None:
         render.gradcheck_table(result.answer["rows"])
@@ -245,6 +286,10 @@ def scan(
 @app.command("bench", rich_help_panel=RUNS)
 def bench(
     config: opt.OptionalConfig = None,
+    sizes: Sizes = None,
+    precision: Precision = None,
+    threads: Threads = None,
+    repeats: Repeats = None,
     overrides: opt.Set = None,
     output: opt.Output = None,
     overwrite: opt.Overwrite = False,
@@ -254,13 +299,16 @@ def bench(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Measure this machine: time a step, and what a gradient costs."""
+    """Measure this machine: time steps and gradients of liquids, or of a config; each case in a process of its own.
+
+    Lists: the part of the run that builds neighbor lists. Buffers: of the run / of the gradient.
+    """
     request = _request(config, overrides, None, output, overwrite, False, device, no_python)
 
     def work(request: Request, reporter: Reporter) -> CommandResult:
-        from diffmd.commands.bench import bench
+        from diffmd.commands.bench import Choice, bench
 
-        return bench(request, reporter)
+        return bench(request, reporter, Choice(sizes, precision, threads, repeats))
 
     run_command("bench", request, work, Talk(quiet, as_json, debug))
 
