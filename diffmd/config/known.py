@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from diffmd.config.paths import item
 from diffmd.paths import join
@@ -76,7 +78,7 @@ class Known:
 
     @property
     def schema(self) -> Node:
-        """The JSON schema."""
+        """The JSON schema, without defaults."""
         return _schema_of(self._model)
 
     def root(self, data: Any) -> Place:
@@ -187,6 +189,18 @@ class Known:
         return definition
 
 
+class _Structure(GenerateJsonSchema):
+    """The schema without defaults, in no order: writing these takes longer than all the rest."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """That of the value itself."""
+        return self.generate_inner(schema["schema"])
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        """As it is."""
+        return value
+
+
 @functools.cache
 def _schema_of(model: type[BaseModel]) -> Node:
-    return model.model_json_schema()
+    return model.model_json_schema(schema_generator=_Structure)
