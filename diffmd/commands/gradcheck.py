@@ -58,7 +58,8 @@ def gradcheck(
             for warning in [*warnings(session.config), *_left_out(session.config)]:
                 session.reporter.warning(warning)
             check = Check(session.request, chosen, rtol, only, session.learned, False)
-            group = Group(session.loaded, {Path(str(request.config)).stem: None})
+            loaded = session.loaded
+            group = Group({Path(str(request.config)).stem: None}, lambda: loaded)
             # What is wrong with it is said before anything is written.
             tasks = [Task(group, check.prepared(group))]
         session.begin()
