@@ -11,6 +11,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -136,8 +137,10 @@ class Problem:
     def box(self, values: Values) -> Box:
         """The box that the values describe: of box vectors, the lower triangle. The rest is zero and stays so when the
         box is learnt, since turning all vectors changes nothing."""
-        h = values.get("system.box", jnp.ones(3))
-        return Box(jnp.diag(h) if h.ndim == 1 else jnp.tril(h), self.box_shape)
+        h = values.get("system.box", np.ones(3))
+        # On the host an operation of JAX would be a compiled program of its own.
+        xp = jnp if isinstance(h, jax.core.Tracer) else np
+        return Box(jnp.asarray(xp.diag(h) if h.ndim == 1 else xp.tril(h), dtype=float), self.box_shape)
 
     def start(self, p: P, base: Values, plan: NeighborPlan) -> State:
         """The state before the first step, where the plan is known to have room."""

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 
 from diffmd.adjoints.base import P, Progress, Ready, Say
 from diffmd.adjoints.finite_difference import scale
@@ -86,6 +85,8 @@ def _shortened(problem: Problem) -> Problem:
 
 def _nearest(x: Float[np.ndarray, "atoms 3"]) -> float:
     """How far apart neighbours are: the median over atoms."""
+    from scipy.spatial import cKDTree
+
     return float(np.median(np.asarray(cKDTree(x).query(x, 2)[0])[:, 1])) if len(x) > 1 else 1.0
 
 

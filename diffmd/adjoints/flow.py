@@ -244,6 +244,7 @@ class Replicated(Flow):
             jnp.max(reports.furthest2),
             jnp.max(reports.needed, 0),
             jnp.all(reports.finite),
+            jnp.max(reports.builds),
         )
         return floats, step + shape.steps, rows, report
 

@@ -48,6 +48,25 @@ class Shape:
     active: tuple[int, ...]
     plan: NeighborPlan
 
+    @property
+    def group(self) -> int:
+        """Steps that share a list, where frames do not want one of their own."""
+        if not self.plan.is_list:
+            return self.steps
+        if self.stride and self.block >= self.stride:
+            return self.block // self.stride * self.stride
+        return self.block
+
+    @property
+    def builds(self) -> int:
+        """How many lists it builds."""
+        if not self.plan.is_list:
+            return 0
+        if self.stride and self.block < self.stride:
+            # Those of the steps between two frames, and the frame's own.
+            return self.steps // self.stride * (-(-self.stride // self.block) + 1)
+        return -(-self.steps // self.group)
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +79,14 @@ class Report:
         furthest2: largest squared distance that an atom went in one step (see `Leap`).
         needed: largest counts that the builds found, to compare with the plan's capacities.
         finite: whether the last state is finite.
+        builds: how many lists were built.
     """
 
     displacement2: Float[Array, ""]
     furthest2: Float[Array, ""]
     needed: Int[Array, "capacities"]
     finite: Bool[Array, ""]
+    builds: Int[Array, ""]
 
 
 @jax.tree_util.register_dataclass
@@ -166,13 +187,7 @@ def run_segment(
     loop = _Loop(dynamics, shape, measures, values, key, guard, watched)
     zero = jnp.zeros((), state.positions.dtype)
     needed = jnp.zeros(5, np.int32)
-    if not shape.plan.is_list:
-        group = shape.steps
-    elif shape.stride and shape.block >= shape.stride:
-        group = shape.block // shape.stride * shape.stride
-    else:
-        group = shape.block
-    stride = shape.stride
+    group, stride = shape.group, shape.stride
 
     def on_one_list(carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
         """`count` steps and their frames on one list."""
@@ -227,4 +242,4 @@ def run_segment(
         (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
     state, (displacement, furthest) = inner
     finite = jnp.all(jnp.isfinite(state.positions)) & jnp.all(jnp.isfinite(state.velocities))
-    return state, rows, Report(displacement, furthest, needed, finite)
+    return state, rows, Report(displacement, furthest, needed, finite, jnp.asarray(shape.builds, np.int32))
