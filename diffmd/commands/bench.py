@@ -123,9 +123,9 @@ def _precisions(choice: Choice) -> tuple[str, ...]:
     """What is asked for; none: the defaults."""
     if choice.precision is None:
         return ()
-    for name in (names := _listed(choice.precision)):
-        if name not in PRECISIONS:
-            raise ConfigError(f"--precision {name or choice.precision!r}: there are {' and '.join(PRECISIONS)}")
+    names = _listed(choice.precision)
+    if not set(names) <= set(PRECISIONS):
+        raise ConfigError(f"--precision {choice.precision}: there are {' and '.join(PRECISIONS)}")
     return names
 
 
