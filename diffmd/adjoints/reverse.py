@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from pydantic import Field
@@ -187,13 +186,13 @@ class Reverse(Adjoint):
 
         planned = problem.segments(chosen.longest)
         end, _ = march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
-        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
+        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces, ready.factors.get(problem.name))
 
         def back(row_cts: Any, progress: Progress) -> tuple[P, P, list[Array]]:
             """What the parameters get from cotangents of the rows, before and after the first state's; the probes."""
             cotangents = Cotangents(rows, row_cts)
-            ct: Floats = jax.tree.map(jnp.zeros_like, end)
-            total = jax.tree.map(jnp.zeros_like, dict(p))
+            ct: Floats = jax.tree.map(_zeros, end)
+            total = jax.tree.map(_zeros, dict(p))
             probes: list[Array] = []
             for first_of_group in reversed(range(0, len(tape), chosen.group)):
                 group = tape[first_of_group : first_of_group + chosen.group]
@@ -219,7 +218,7 @@ class Reverse(Adjoint):
     def _health(self, flow: Flow, probes: Sequence[Array], total: P, stepped: P) -> Health:
         """Of one problem, from what each step left on the way back, in the order of time."""
         along = np.concatenate([np.asarray(probe) for probe in probes]) if probes else np.zeros((0, PROBES))
-        added = [np.asarray(total[path] - stepped[path]) for path in total]
+        added = [np.asarray(total[path]) - np.asarray(stepped[path]) for path in total]
         start = float(np.linalg.norm([np.linalg.norm(a if flow is flow.one else a.sum(axis=0)) for a in added]))
         back = gathered_back(along[:, 1:], start, flow.problem.frames)
         steps, norm = np.arange(len(along)), along[::-1, 0]
@@ -249,6 +248,12 @@ class Reverse(Adjoint):
         if name not in self._kept:
             self._kept[name] = kept_of(flow, p, base, control.plan)
         return self._kept[name]
+
+
+def _zeros(like: Array) -> Any:
+    """Zeros of an array's shape and dtype, on its devices; JAX's own would be a compiled program for each shape."""
+    zeros = np.zeros(like.shape, like.dtype)
+    return zeros if len(like.devices()) == 1 else jax.device_put(zeros, like.sharding)
 
 
 def _starts(programs: Programs, p: P, base: Values, key: Array, group: Sequence[_Done]) -> list[_Point]:

@@ -49,6 +49,19 @@ Rtol = Annotated[
     float | None,
     typer.Option("--rtol", min=0.0, help="Relative tolerance. Default: 1e-6 double, 1e-2 single.", show_default=False),
 ]
+Full = Annotated[
+    bool,
+    typer.Option("--full", metavar="", help="All of the built-in set (several minutes); default: one case a family."),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="PATTERN",
+        help="Cases of all of the built-in set, or a config's parameters, by a part of their name or a glob.",
+        show_default=False,
+    ),
+]
 Over = Annotated[
     str,
     typer.Option("--over", metavar="PATH=START:STOP:NUM", help="What to scan, ends included.", show_default=False),
@@ -138,12 +151,12 @@ def simulate(
     """Run the dynamics; write the trajectory and the observables."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.simulate import simulate
 
         return simulate(request, reporter)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("simulate", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("gradient", rich_help_panel=RUNS)
@@ -169,7 +182,7 @@ def gradient(
     """
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         if dry_run:
             from diffmd.commands.dry_run import dry_run as forecast
 
@@ -178,7 +191,7 @@ def gradient(
 
         return gradient(request, reporter, method)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("gradient", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("fd-check", rich_help_panel=RUNS, help="The same as gradcheck.")
@@ -187,6 +200,8 @@ def gradcheck(
     config: opt.OptionalConfig = None,
     methods: Methods = None,
     rtol: Rtol = None,
+    full: Full = False,
+    only: Only = None,
     overrides: opt.Set = None,
     parameters: opt.Parameters = None,
     output: opt.Output = None,
@@ -204,17 +219,17 @@ def gradcheck(
     """
     request = _request(config, overrides, parameters, output, overwrite, False, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.gradcheck import gradcheck
 
-        return gradcheck(request, reporter, tuple(methods or ()), rtol)
+        return gradcheck(request, reporter, tuple(methods or ()), rtol, full, only)
 
     def show(result: CommandResult) -> None:
         render.gradcheck_table(result.answer["rows"])
         for line in result.summary:
             render.out(line)
 
-    run_command(work, device, Talk(quiet, as_json, debug), show)
+    run_command("gradcheck", request, work, Talk(quiet, as_json, debug), show)
 
 
 @app.command("train", rich_help_panel=RUNS)
@@ -234,12 +249,12 @@ def train(
     """Optimize the parameters."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.train import train
 
         return train(request, reporter)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("train", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("scan", rich_help_panel=RUNS)
@@ -260,12 +275,12 @@ def scan(
     """Compute loss and gradient along a grid of values."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.scan import scan
 
         return scan(request, reporter, over)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("scan", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("bench", rich_help_panel=RUNS)
@@ -290,12 +305,12 @@ def bench(
     """
     request = _request(config, overrides, None, output, overwrite, False, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.bench import Choice, bench
 
         return bench(request, reporter, Choice(sizes, precision, threads, repeats))
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("bench", request, work, Talk(quiet, as_json, debug))
 
 
 for tool in tools.COMMANDS:

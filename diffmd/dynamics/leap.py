@@ -75,7 +75,7 @@ class Leap:
         speeds = [float(np.sqrt(np.max(np.sum(np.asarray(self.values["system.velocities"]) ** 2, axis=1), initial=0)))]
         bath = self.dynamics.held_temperature(self.values)
         if bath is not None:
-            lightest = float(np.min(self.dynamics.system.masses(self.values)))
+            lightest = float(np.min(self.dynamics.system.host_masses(self.values)))
             square = 3 * self.dynamics.system.units.boltzmann * float(bath) / lightest
             speeds.append(float(np.sqrt(max(square, 0.0))))
         return max(speeds) * self.time_step
