@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffmd.adjoints.verdicts import Row
+from diffmd.commands.apart import usable_cores
 from diffmd.commands.experiment import changed_options
 from diffmd.commands.facts import Facts
 from diffmd.commands.gradcheck_groups import Group, built_in
@@ -14,7 +15,7 @@ from diffmd.commands.gradcheck_work import METHODS, Check, Checked, Task
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
-from diffmd.commands.side_by_side import cores, side_by_side
+from diffmd.commands.side_by_side import side_by_side
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.schema import Config
 from diffmd.errors import ConfigError
@@ -85,7 +86,7 @@ def _check_options(request: Request, rtol: float | None, full: bool) -> None:
 def _all(session: Session, check: Check, tasks: Sequence[Task]) -> dict[str, Checked]:
     """What was found of each case, in their order; told as it comes."""
     cases = [case for task in tasks for case in task.group.losses]
-    workers = min(cores(), len(tasks))
+    workers = min(len(usable_cores()), len(tasks))
     if session.loaded is None:
         session.reporter.message(f"{len(cases)} cases{f', {workers} at a time' if workers > 1 else ''}")
     session.reporter.start(len(cases), "cases", "gradcheck")
