@@ -109,19 +109,19 @@ class Dynamics:
         thermostat = self.thermostat
         assert thermostat is not None
 
-        def apply(
-            numbers: Mapping[str, Array], v: Float[Array, "atoms 3"], m: Float[Array, "atoms"], dt: Array
-        ) -> Array:
-            return thermostat.apply(numbers, v, self.temperature(m, v), dt)
+        def apply(numbers: Mapping[str, Array], v: Float[Array, "atoms 3"], now: Array, dt: Array) -> Array:
+            return thermostat.apply(numbers, v, now, dt)
 
-        # Of each step the velocities are stored, and the handful of scalars made of them are not: on a CPU, storing a
-        # scalar takes as long as storing an array of a small system.
-        numbers = dict(self.numbers(values, "thermostat"))
-        return jax.checkpoint(apply, prevent_cse=False)(numbers, velocities, masses, dt)
+        # Of each step the velocities and the temperature are stored, and the handful of scalars made of them are not:
+        # on a CPU, storing a scalar takes as long as storing an array of a small system.
+        numbers, now = dict(self.numbers(values, "thermostat")), self.temperature(masses, velocities)
+        return jax.checkpoint(apply, prevent_cse=False)(numbers, velocities, now, dt)
 
     def temperature(self, masses: Float[Array, "atoms"], velocities: Float[Array, "atoms 3"]) -> Float[Array, ""]:
         """T = 2 E_kin / (n_f k_B)."""
-        return jnp.sum(masses[:, None] * velocities**2) / (self.degrees_of_freedom * self.system.units.boltzmann)
+        return jnp.sum(masses[:, None] * (velocities * velocities)) / (
+            self.degrees_of_freedom * self.system.units.boltzmann
+        )
 
     def held_temperature(self, values: Values) -> Float[Array, ""] | None:
         """The temperature of the integrator's heat bath, or else of the thermostat; None where neither has one."""
