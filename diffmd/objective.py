@@ -126,7 +126,7 @@ class Problem:
         state = {key: base[key] for key in ("system.positions", "system.velocities")}
         first = {key: array[0] if array.ndim == 3 else array for key, array in state.items()}
         values = self.parameters.bind(self.name, p, {**base, **first})
-        return Leap(dynamics or self.dynamics, values, self.box(values))
+        return Leap(dynamics or self.dynamics, values, lambda: self.box(values))
 
     def box(self, values: Values) -> Box:
         """The box that the values describe: of box vectors, the lower triangle. The rest is zero and stays so when the
@@ -154,7 +154,7 @@ class Problem:
         key: Array,
         shape: Shape,
         state: State,
-        probes: Float[Array, "steps probes"] | None = None,
+        probes: Float[Array, "stretches probes"] | None = None,
         guard: Guard = UNGUARDED,
     ) -> tuple[State, tuple[object, ...], Report]:
         """A segment of steps; its rows are those of the terms `shape.active`."""

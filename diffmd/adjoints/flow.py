@@ -86,7 +86,7 @@ class Flow(abc.ABC):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps probes"] | None = None,
+        probes: Float[Array, "stretches probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """A segment: what is differentiated of the state after it, its step, rows, report."""
 
@@ -136,7 +136,7 @@ class Single(Flow):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps probes"] | None = None,
+        probes: Float[Array, "stretches probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """See `Flow`."""
         state = join(floats, self.problem.box_shape, step)
@@ -206,7 +206,7 @@ class Replicated(Flow):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps probes"] | None = None,
+        probes: Float[Array, "stretches probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """See `Flow`."""
 

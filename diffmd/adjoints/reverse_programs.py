@@ -64,7 +64,7 @@ class Programs:
         """(p, base, key, floats, step) -> floats, step, rows, report, vjp."""
 
         def forward(p: P, base: Values, key: Array, floats: Floats, step: Array) -> Any:
-            probes = jnp.zeros((shape.steps, PROBES), floats[0].dtype)
+            probes = jnp.zeros((len(shape.stretches), PROBES), floats[0].dtype)
             segment = self._differentiable(shape, base, key, step)
             (floats, rows), vjp, (step, report) = jax.vjp(segment, p, floats, probes, has_aux=True)
             return floats, step, rows, report, vjp
@@ -95,13 +95,17 @@ class Programs:
         def rerun(
             p: P, base: Values, key: Array, floats: Floats, step: Array, ct: Floats, rows: Any, total: Any
         ) -> Any:
-            probes = jnp.zeros((shape.steps, PROBES), floats[0].dtype)
+            probes = jnp.zeros((len(shape.stretches), PROBES), floats[0].dtype)
             segment = self._differentiable(shape, base, key, step)
             _, vjp, _ = jax.vjp(segment, p, floats, probes, has_aux=True)
             dp, dfloats, probes = vjp((ct, rows))
             return jax.tree.map(jnp.add, total, dict(dp)), dfloats, probes
 
         return self._once(("rerun", shape), rerun)
+
+    def zeros(self, like: Any) -> Any:
+        """Zeros of the shapes of arrays, in one program."""
+        return self._once("zeros", lambda arrays: jax.tree.map(jnp.zeros_like, arrays))(like)
 
     def finish(self, choice: Choice) -> Any:
         """(pieces) -> loss, terms, cotangents of the pieces."""

@@ -31,8 +31,8 @@ class Berendsen(Thermostat):
         return {"temperature": AT_REST} if p["temperature"] == 0 and p["tau"] == dt else {}
 
     def apply(
-        self, p: Parameters, velocities: Float[Array, "atoms 3"], temperature: Array, dt: Array
-    ) -> Float[Array, "atoms 3"]:
+        self, p: Parameters, velocities: Float[Array, "*axes"], temperature: Array, dt: Array
+    ) -> Float[Array, "*axes"]:
         """Scaled velocities. dt may not exceed tau."""
         moving = temperature > jnp.finfo(velocities.dtype).tiny
         square = 1 + dt / p["tau"] * (p["temperature"] / jnp.where(moving, temperature, 1) - 1)

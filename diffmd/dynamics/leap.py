@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -49,12 +50,12 @@ class Leap:
     Attributes:
         dynamics: what runs.
         values: what it starts from.
-        box: that of the values.
+        made: the box of the values, which few runs ask for.
     """
 
     dynamics: Dynamics
     values: Values
-    box: Box
+    made: Callable[[], Box]
 
     def over(self, furthest: float) -> bool:
         """Whether an atom that went this far in one step [length] went too far."""
@@ -62,6 +63,11 @@ class Leap:
             return False
         # Forces are looked at last: that takes a compilation.
         return bool(furthest > self.scale and furthest > _BY_ITSELF * self.released)
+
+    @functools.cached_property
+    def box(self) -> Box:
+        """The box of the values."""
+        return self.made()
 
     @functools.cached_property
     def by_itself(self) -> float:
@@ -74,7 +80,7 @@ class Leap:
         speeds = [float(np.sqrt(np.max(np.sum(np.asarray(self.values["system.velocities"]) ** 2, axis=1), initial=0)))]
         bath = self.dynamics.held_temperature(self.values)
         if bath is not None:
-            lightest = float(np.min(self.dynamics.system.masses(self.values)))
+            lightest = min(float(np.min(self.values[path])) for path in self.dynamics.system.mass_paths)
             square = 3 * self.dynamics.system.units.boltzmann * float(bath) / lightest
             speeds.append(float(np.sqrt(max(square, 0.0))))
         return max(speeds) * self.time_step

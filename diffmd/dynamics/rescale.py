@@ -31,8 +31,8 @@ class Rescale(Thermostat):
         return {"temperature": AT_REST} if p["temperature"] == 0 else {}
 
     def apply(
-        self, p: Parameters, velocities: Float[Array, "atoms 3"], temperature: Array, dt: Array
-    ) -> Float[Array, "atoms 3"]:
+        self, p: Parameters, velocities: Float[Array, "*axes"], temperature: Array, dt: Array
+    ) -> Float[Array, "*axes"]:
         """Scaled velocities."""
         moving = temperature > jnp.finfo(velocities.dtype).tiny
         ratio = p["temperature"] / jnp.where(moving, temperature, 1)

@@ -21,13 +21,16 @@ from diffmd.dynamics.guard import Guard
 from diffmd.dynamics.probes import tap_state, tap_values
 from diffmd.forcefield import Neighbors
 from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
-from diffmd.system import State, Values
+from diffmd.system import Moving, State, Values
 
 Measure = Callable[[Frame, State], object]
 """What is kept of a frame: any pytree of arrays."""
 
 
 UNGUARDED = Guard()
+
+_STRETCHES = 50
+"""Into so many stretches a segment is cut, if it has so many steps: at the start of each the way back leaves a probe."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,46 @@ class Shape:
     block: int
     active: tuple[int, ...]
     plan: NeighborPlan
+
+    @property
+    def group(self) -> int:
+        """Steps and frames on one list."""
+        if not self.plan.is_list:
+            return self.steps
+        return max(self.block // self.stride, 1) * self.stride if self.stride else self.block
+
+    @property
+    def stretches(self) -> tuple[int, ...]:
+        """Steps of each stretch, in the order of time."""
+        if self.listed_between_frames:
+            return self.between_frames.stretches * (self.steps // self.stride)
+        full, rest = divmod(self.steps, self.group)
+        return self.on_one_list(self.group) * full + self.on_one_list(rest)
+
+    def on_one_list(self, count: int) -> tuple[int, ...]:
+        """The stretches of `count` steps on one list, which end where frames are."""
+        if self.stride:
+            return self._cut(self.stride) * (count // self.stride)
+        return self._cut(count)
+
+    def _cut(self, count: int) -> tuple[int, ...]:
+        full, rest = divmod(count, self.stretch)
+        return (self.stretch,) * full + (rest,) * (rest > 0)
+
+    @property
+    def stretch(self) -> int:
+        """Steps of a stretch, but of what is left over at the end of a list or before a frame."""
+        return max(1, self.steps // _STRETCHES)
+
+    @property
+    def listed_between_frames(self) -> bool:
+        """Whether there are several lists between two frames."""
+        return self.plan.is_list and self.block < self.stride
+
+    @property
+    def between_frames(self) -> Shape:
+        """The steps between two frames."""
+        return dataclasses.replace(self, steps=self.stride, stride=0)
 
 
 @jax.tree_util.register_dataclass
@@ -99,22 +142,51 @@ class _Loop:
 
     def steps(self, carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
         """`count` steps with one list."""
+        state, record = carry
+        inner = (Moving.of(state), record)
+        if probes is None:
+            inner = self.stretch(inner, count, None, neighbors)
+        else:
+            size = self.shape.stretch
+            full, rest = divmod(count, size)
+            if full:
 
-        def body(carry, probe):  # type: ignore[no-untyped-def]
-            state, (old, furthest) = carry
+                def stretch(inner, probe):  # type: ignore[no-untyped-def]
+                    return self.stretch(inner, size, probe, neighbors), None
+
+                inner, _ = lax.scan(stretch, inner, probes[:full], length=full)
+            if rest:
+                inner = self.stretch(inner, rest, probes[full], neighbors)
+        return inner[0].state, inner[1]
+
+    def stretch(self, carry, count: int, probe, neighbors: Neighbors):  # type: ignore[no-untyped-def]
+        """`count` steps, and at their start a probe."""
+        state, (old, furthest) = carry
+        state = self.guard.held(state)
+        if probe is not None:
+            x, v = tap_state(state.positions, state.velocities, probe)
+            state = dataclasses.replace(state, positions=x, velocities=v)
+        step = self.dynamics.stepper(self.probed(probe), self.key, neighbors)
+
+        def body(carry, number):  # type: ignore[no-untyped-def]
+            state, (old, gone) = carry
             begun = lax.stop_gradient(state.positions)
-            state = self.guard.held(state)
-            if probe is not None:
-                x, v = tap_state(state.positions, state.velocities, probe)
-                state = dataclasses.replace(state, positions=x, velocities=v)
-            state = self.dynamics.step(self.probed(probe), self.key, state, neighbors)
+            if not self.guard.idle:
+                # The first state is held already, before its probe.
+                kept = self.guard.held(state)
+                state = jax.tree.map(lambda a, b: jnp.where(number > 0, a, b), kept, state)
+            state = step(state)
             x, box = lax.stop_gradient((state.positions, state.box))
-            furthest = jnp.maximum(furthest, jnp.max(jnp.sum((x - begun) ** 2, axis=-1)))
+            # Of each atom: the largest of all is looked for once, not at every step.
+            gone = jnp.maximum(gone, jnp.sum((x - begun) ** 2, axis=0))
             if not isinstance(neighbors, AllPairs):
-                old = jnp.maximum(old, displacement2(neighbors, x, box))
-            return (state, (old, furthest)), None
+                old = jnp.maximum(old, displacement2(neighbors, x.T, box))
+            return (state, (old, gone)), None
 
-        return lax.scan(body, carry, probes, length=count)[0]
+        numbers = None if self.guard.idle else jnp.arange(count)
+        still = jnp.zeros_like(state.positions[0])
+        (state, (old, gone)), _ = lax.scan(body, (state, (old, still)), numbers, length=count)
+        return state, (old, jnp.maximum(furthest, jnp.max(gone)))
 
     def probed(self, probe: Array | None) -> Values:
         """The values, whose derivative leaves its sketch in the probe."""
@@ -130,13 +202,13 @@ class _Loop:
         return tuple(taken[measure] for measure in active)
 
 
-def _cut(probes: Array | None, start: int, groups: int, size: int) -> Array | None:
-    """`groups` runs of `size` probes from `start`, as (groups, size)."""
-    return None if probes is None else probes[start : start + groups * size].reshape(groups, size, -1)
+def _cut(probes: Array | None, groups: int) -> Array | None:
+    """`probes` in so many runs, as (groups, probes of each)."""
+    return None if probes is None else probes.reshape(groups, -1, probes.shape[-1])
 
 
 def _last(probes: Array | None) -> Array | None:
-    """The probe of the last step."""
+    """The probe of the last stretch."""
     return None if probes is None else probes[-1]
 
 
@@ -147,16 +219,16 @@ def run_segment(
     values: Values,
     key: Array,
     state: State,
-    probes: Float[Array, "steps probes"] | None = None,
+    probes: Float[Array, "stretches probes"] | None = None,
     guard: Guard = UNGUARDED,
     watched: tuple[str, ...] = (),
 ) -> tuple[State, tuple[object, ...], Report]:
     """Runs a segment.
 
     Args:
-        probes: zeros, `PROBES` a step; their "gradient" is the norm of the state's cotangent at the start of each step,
-            and the sketch of what this step, and the frame that it leads to, add to the derivative with respect to the
-            watched values. They forbid forward mode; None leaves them out.
+        probes: zeros, `PROBES` for each of the shape's `stretches`; their "gradient" is the norm of the state's
+            cotangent at the start of each, and the sketch of what these steps, and the frame that they lead to, add to
+            the derivative with respect to the watched values. They forbid forward mode; None leaves them out.
         guard: what holds the derivative back.
         watched: names of the values that are sketched.
 
@@ -166,13 +238,7 @@ def run_segment(
     loop = _Loop(dynamics, shape, measures, values, key, guard, watched)
     zero = jnp.zeros((), state.positions.dtype)
     needed = jnp.zeros(5, np.int32)
-    if not shape.plan.is_list:
-        group = shape.steps
-    elif shape.stride and shape.block >= shape.stride:
-        group = shape.block // shape.stride * shape.stride
-    else:
-        group = shape.block
-    stride = shape.stride
+    stride, group = shape.stride, shape.group
 
     def on_one_list(carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
         """`count` steps and their frames on one list."""
@@ -183,7 +249,7 @@ def run_segment(
             carry = loop.steps(carry, stride, probes, neighbors)
             return carry, loop.measure(carry[0], neighbors, _last(probes))
 
-        return lax.scan(interval, carry, _cut(probes, 0, count // stride, stride), length=count // stride)
+        return lax.scan(interval, carry, _cut(probes, count // stride), length=count // stride)
 
     def block(carry, count: int, probes):  # type: ignore[no-untyped-def]
         """A list build, then `count` steps on it."""
@@ -195,21 +261,23 @@ def run_segment(
     def blocks(carry, steps: int, probes):  # type: ignore[no-untyped-def]
         """`steps` steps in blocks of `group`, and a shorter one at the end."""
         full, rest = divmod(steps, group)
+        of_full = full * len(shape.on_one_list(group))
+        first, last = (None, None) if probes is None else (probes[:of_full], probes[of_full:])
         rows: list[object] = []
         if full:
-            carry, out = lax.scan(lambda c, p: block(c, group, p), carry, _cut(probes, 0, full, group), length=full)
+            carry, out = lax.scan(lambda c, p: block(c, group, p), carry, _cut(first, full), length=full)
             rows.append(jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:]), out))
         if rest:
-            carry, out = block(carry, rest, None if probes is None else probes[full * group :])
+            carry, out = block(carry, rest, last)
             rows.append(out)
         return carry, rows[0] if len(rows) == 1 else jax.tree.map(lambda *r: jnp.concatenate(r), *rows)
 
     inner = (state, (zero, zero))
     if not shape.plan.is_list:
         inner, rows = on_one_list(inner, shape.steps, probes, loop.list_of(state))
-    elif stride and shape.block < stride:
-        # Several lists between two frames: the frame is measured on a list of its own.
-        unmeasured = dataclasses.replace(shape, steps=stride, stride=0)
+    elif shape.listed_between_frames:
+        # The frame is measured on a list of its own.
+        unmeasured = shape.between_frames
 
         def interval(carry, probes):  # type: ignore[no-untyped-def]
             inner, needed = carry
@@ -222,7 +290,7 @@ def run_segment(
             return (inner, needed), loop.measure(end, own, _last(probes))
 
         count = shape.steps // stride
-        (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, 0, count, stride), length=count)
+        (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, count), length=count)
     else:
         (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
     state, (displacement, furthest) = inner

@@ -42,6 +42,9 @@ Mode = Literal["reverse", "forward", "plain"]
 PairEnergy = Callable[[Array, Mapping[str, Array]], Array]
 Tables = dict[str, Array]
 
+_Sums = tuple[Array | None, Array | None, Array | None]
+"""A `Sweep`, whose forces are by axis (3, atoms)."""
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +83,15 @@ class PairSweep:
         Args:
             q: parameters of a pair: () for all pairs alike, or symmetric (types, types) tables.
         """
-        return _FUNCTIONS[self.mode](self, box.shape, want, positions, box.vectors, neighbors, q)
+        forces, energies, virial = _FUNCTIONS[self.mode](self, box.shape, want, positions.T, box.vectors, neighbors, q)
+        return Sweep(None if forces is None else forces.T, energies, virial)
+
+    def forces(
+        self, positions: Float[Array, "3 atoms"], box: Box, neighbors: AllPairs | NeighborList, q: Tables
+    ) -> Float[Array, "3 atoms"]:
+        """The forces alone, of positions by axis."""
+        found: Array = _FUNCTIONS[self.mode](self, box.shape, ("forces",), positions, box.vectors, neighbors, q)[0]
+        return found
 
     def rounded(
         self,
@@ -97,7 +108,7 @@ class PairSweep:
             The sums, of 64 bits, and the largest component of any pair: nan if one is; over `LARGEST_ROUNDED` it was
             not rounded but spoilt.
         """
-        pairs = _pairs(self, box, neighbors, positions, q)
+        pairs = _pairs(self, box, neighbors, positions.T, q)
         s = jnp.where(pairs.mask, _derivative(self.energy, pairs.r2, pairs.q)[1], 0)
         f = [-2 * s * c * scale for c in pairs.d]
         # A float between 2^52 and 2^53 has no places after the point: adding such a number rounds, and the bits then
@@ -129,12 +140,12 @@ def _row_sums(arrays: list[Array], mode: Mode = "reverse") -> list[Array]:
     )
 
 
-def _differences(neighbors: AllPairs | NeighborList, x: Float[Array, "atoms 3"]) -> Components:
+def _differences(neighbors: AllPairs | NeighborList, x: Float[Array, "3 atoms"]) -> Components:
     """x_i - x_j as three (atoms, K) arrays."""
-    columns = (x[:, 0], x[:, 1], x[:, 2])
+    rows = (x[0], x[1], x[2])
     if isinstance(neighbors, AllPairs):
-        return tuple(c[:, None] - c[None, :] for c in columns)  # type: ignore[return-value]
-    return tuple(c[:, None] - c[neighbors.indices] for c in columns)  # type: ignore[return-value]
+        return tuple(c[:, None] - c[None, :] for c in rows)  # type: ignore[return-value]
+    return tuple(c[:, None] - c[neighbors.indices] for c in rows)  # type: ignore[return-value]
 
 
 def _other_types(neighbors: AllPairs | NeighborList, types: Array) -> Array:
@@ -185,7 +196,7 @@ def _symmetric(six: list[Array]) -> Array:
     return jnp.stack([jnp.stack([xx, xy, xz]), jnp.stack([xy, yy, yz]), jnp.stack([xz, yz, zz])])
 
 
-def _collect(mode: Mode, want: tuple[str, ...], u: Array, s: Array, d: Components) -> Sweep:
+def _collect(mode: Mode, want: tuple[str, ...], u: Array, s: Array, d: Components) -> _Sums:
     """Row sums of what is wanted, from masked u and S."""
     terms: list[Array] = []
     if "forces" in want:
@@ -197,15 +208,15 @@ def _collect(mode: Mode, want: tuple[str, ...], u: Array, s: Array, d: Component
     return _assemble(want, _row_sums(terms, mode))
 
 
-def _assemble(want: tuple[str, ...], sums: list[Array]) -> Sweep:
+def _assemble(want: tuple[str, ...], sums: list[Array]) -> _Sums:
     forces = energies = virial = None
     if "forces" in want:
-        forces, sums = jnp.stack(sums[:3], axis=-1), sums[3:]
+        forces, sums = jnp.stack(sums[:3]), sums[3:]
     if "energies" in want:
         energies, sums = sums[0], sums[1:]
     if "virial" in want:
         virial = _symmetric([jnp.sum(c) for c in sums])
-    return Sweep(forces, energies, virial)
+    return forces, energies, virial
 
 
 def _primal(
@@ -216,7 +227,7 @@ def _primal(
     h: Array,
     neighbors: AllPairs | NeighborList,
     q: Tables,
-) -> Sweep:
+) -> _Sums:
     pairs = _pairs(sweep, Box(h, shape), neighbors, x, q)
     if want == ("energies",):
         u = jnp.where(pairs.mask, sweep.energy(pairs.r2, pairs.q), 0)
@@ -251,11 +262,11 @@ def _present(cotangent: Any) -> Any:
     return None if cotangent is None or isinstance(cotangent, SymbolicZero) else cotangent
 
 
-def _reverse_backward(sweep: PairSweep, shape: Any, want: tuple[str, ...], res: _Residuals, ct: Sweep):  # type: ignore[no-untyped-def]
+def _reverse_backward(sweep: PairSweep, shape: Any, want: tuple[str, ...], res: _Residuals, ct: _Sums):  # type: ignore[no-untyped-def]
     box = Box(res.h, shape)
     pairs = _pairs(sweep, box, res.neighbors, res.x, res.q)
     d, mask = pairs.d, pairs.mask
-    big_l, e, w = _present(ct.forces), _present(ct.energies), _present(ct.virial)
+    big_l, e, w = (_present(part) for part in ct)
     a = jnp.zeros_like(pairs.r2)
     grad_a: list[Array] = [a, a, a]
     if big_l is not None:
@@ -302,7 +313,7 @@ def _reverse_backward(sweep: PairSweep, shape: Any, want: tuple[str, ...], res: 
     sums = _row_sums(terms)
     dx = dh = None
     if x_wanted or h_wanted:
-        dx, sums = jnp.stack(sums[:3], axis=-1), sums[3:]
+        dx, sums = jnp.stack(sums[:3]), sums[3:]
         if h_wanted:
             dh, sums = jnp.stack([jnp.sum(c) for c in sums[:9]]).reshape(3, 3), sums[9:]
     dq: dict[str, Any] = dict.fromkeys(res.q)
@@ -357,4 +368,4 @@ def _forward_rule(sweep: PairSweep, shape: Any, want: tuple[str, ...], primals, 
     return _assemble(want, _row_sums(list(values))), _assemble(want, _row_sums(list(slopes)))
 
 
-_FUNCTIONS: Mapping[Mode, Callable[..., Sweep]] = {"reverse": _REVERSE, "forward": _FORWARD, "plain": _primal}
+_FUNCTIONS: Mapping[Mode, Callable[..., _Sums]] = {"reverse": _REVERSE, "forward": _FORWARD, "plain": _primal}
