@@ -50,7 +50,7 @@ class Evaluator:
 
     def one(self, ready: Ready, p: P, say: Say, progress: Progress) -> tuple[float, list[float]]:
         """Loss and terms at `p`."""
-        batch = {path: np.asarray(value)[None] for path, value in p.items()}
+        batch: dict[str, Any] = {path: np.asarray(value)[None] for path, value in p.items()}
         losses, terms = self.many(ready, batch, say, progress)
         return float(losses[0]), [float(t) for t in terms[0]]
 

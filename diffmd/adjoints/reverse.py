@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import jax
 import numpy as np
 from jaxtyping import Array
 from pydantic import Field

@@ -30,7 +30,7 @@ Measure = Callable[[Frame, State], object]
 UNGUARDED = Guard()
 
 _STRETCHES = 50
-"""Into so many stretches a segment is cut, if it has so many steps: at the start of each the way back leaves a probe."""
+"""Into so many stretches a segment of so many steps is cut: at the start of each the way back leaves a probe."""
 
 
 @dataclasses.dataclass(frozen=True)
