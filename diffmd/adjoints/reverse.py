@@ -217,7 +217,7 @@ class Reverse(Adjoint):
     def _health(self, flow: Flow, lengths: Sequence[int], probes: Sequence[Array], total: P, stepped: P) -> Health:
         """Of one problem, from what each stretch of so many steps left on the way back, in the order of time."""
         along = np.concatenate([np.asarray(probe) for probe in probes]) if probes else np.zeros((0, PROBES))
-        added = [np.asarray(total[path] - stepped[path]) for path in total]
+        added = [np.asarray(total[path]) - np.asarray(stepped[path]) for path in total]
         start = float(np.linalg.norm([np.linalg.norm(a if flow is flow.one else a.sum(axis=0)) for a in added]))
         back = gathered_back(along[:, 1:], lengths, start, flow.problem.frames)
         steps, norm = np.cumsum(lengths[::-1], dtype=int) - 1, along[::-1, 0]

@@ -80,7 +80,7 @@ class Leap:
         speeds = [float(np.sqrt(np.max(np.sum(np.asarray(self.values["system.velocities"]) ** 2, axis=1), initial=0)))]
         bath = self.dynamics.held_temperature(self.values)
         if bath is not None:
-            lightest = min(float(np.min(self.values[path])) for path in self.dynamics.system.mass_paths)
+            lightest = min(float(np.min(np.asarray(self.values[path]))) for path in self.dynamics.system.mass_paths)
             square = 3 * self.dynamics.system.units.boltzmann * float(bath) / lightest
             speeds.append(float(np.sqrt(max(square, 0.0))))
         return max(speeds) * self.time_step
