@@ -19,6 +19,7 @@ from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.forcefield import ForceField, Neighbors
 from diffmd.objective import Problem
 from diffmd.potentials.base import PairPotential
+from diffmd.programs import Program
 from diffmd.system import Values
 
 _TOLERANCE = 1e-3
@@ -109,7 +110,7 @@ def forces_by_potential(
     def each(values: Values, neighbors: Neighbors) -> dict[str, Array]:
         return {name: _forces_of(problem, field, values, neighbors) for name, field in parts.items()}
 
-    return {name: np.asarray(force, float) for name, force in jax.jit(each)(values, neighbors).items()}
+    return {name: np.asarray(force, float) for name, force in Program(each)(values, neighbors).items()}
 
 
 def stiffest_period(problem: Problem, values: Values) -> Vibration | None:
@@ -155,7 +156,7 @@ def _vibration(problem: Problem, values: Values) -> Vibration | None:
     x = values["system.positions"]
     roots = np.sqrt(np.asarray(problem.dynamics.system.masses(values), float))[:, None]
 
-    @jax.jit
+    @Program
     def products(values: Values, neighbors: Neighbors, v: Array) -> dict[str, Array]:
         """H v of each potential; H is symmetric, so that the adjoint of the forces gives it."""
 

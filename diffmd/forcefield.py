@@ -16,6 +16,7 @@ from diffmd.paths import below
 from diffmd.potentials.base import EnergyPotential, PairPotential, Potential, TermForce, TermPotential
 from diffmd.potentials.sweep import Mode, PairSweep, Sweep, Tables
 from diffmd.potentials.terms import TermTable, term_energy, term_forces, term_virial
+from diffmd.programs import Program
 from diffmd.system import System, Values
 
 Neighbors = AllPairs | NeighborList
@@ -70,7 +71,7 @@ class ForceField:
         cutoff = self.cutoff if self.needs_pairs else None
         made = plan("auto", np.asarray(x), box, cutoff, 0.1 * (cutoff or 0.0), excluded)
         # Compiled as one: operation by operation a list takes a second.
-        found: Neighbors = jax.jit(lambda x, box: build(made, x, box, excluded))(x, box)
+        found: Neighbors = Program(lambda x, box: build(made, x, box, excluded))(x, box)
         return found
 
     def forces(

@@ -7,7 +7,9 @@ knows nothing of integrators or potentials, and they know nothing of it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +29,7 @@ from diffmd.neighbors import NeighborPlan, build
 from diffmd.observables.base import Observable, SeriesObservable
 from diffmd.parameters import Parameters
 from diffmd.potentials.sweep import Mode
+from diffmd.programs import ProgramCache
 from diffmd.system import State, Values
 
 P = Mapping[str, Array]
@@ -67,9 +70,21 @@ class Problem:
     first_step: int = 0
 
     def with_mode(self, mode: Mode) -> Problem:
-        """The same problem, whose sweeps carry the derivative of a mode."""
-        field = self.dynamics.forcefield.with_mode(mode)
-        return dataclasses.replace(self, dynamics=dataclasses.replace(self.dynamics, forcefield=field))
+        """The same problem, whose sweeps carry the derivative of a mode; one object for each mode."""
+        return self._of_modes[mode]
+
+    @functools.cached_property
+    def _of_modes(self) -> Mapping[Mode, Problem]:
+        fields = {mode: self.dynamics.forcefield.with_mode(mode) for mode in get_args(Mode)}
+        return {
+            mode: dataclasses.replace(self, dynamics=dataclasses.replace(self.dynamics, forcefield=field))
+            for mode, field in fields.items()
+        }
+
+    @functools.cached_property
+    def programs(self) -> ProgramCache:
+        """The compiled programs of this problem, which all methods share that ask for the same ones."""
+        return ProgramCache()
 
     @property
     def frames(self) -> list[np.ndarray]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -33,7 +32,7 @@ class Recorder:
         self._problem = problem
         self._dynamics = dynamics or problem.dynamics
         self._measures: tuple[Measure, ...] = () if measure is None else (measure,)
-        self._made: dict[Any, Any] = {}
+        self._programs = problem.programs.scope("record", self._dynamics, measure)
 
     @property
     def dynamics(self) -> Dynamics:
@@ -89,11 +88,9 @@ class Recorder:
         leap = self._problem.leap(p, base, self._dynamics)
         return march(self._problem.name, state, plan, control, leap.over, advance, told, say)
 
-    def compiled(self, name: Any, make: Any) -> Any:
-        """The jitted function of that name; `make` is it if there is none yet."""
-        if name not in self._made:
-            self._made[name] = jax.jit(make)
-        return self._made[name]
+    def compiled(self, name: Hashable, function: Callable[..., Any]) -> Any:
+        """The program of that name; `function` is compiled if there is none yet."""
+        return self._programs.once(name, function)
 
 
 def recording(steps: int, every: int, longest: int, start: int = 0) -> list[Segment]:
@@ -171,12 +168,12 @@ def explain(
         except DivergedError as earlier:
             # Other segments than those of the run that failed have other last bits.
             return explain(problem, p, base, key, control, earlier, dynamics)
-    one = Shape(1, 0, 1 if control.plan.is_list else 0, (), control.plan)
+    single_step = Shape(1, 0, 1 if control.plan.is_list else 0, (), control.plan)
 
     def single(p: P, base: Values, key: Array, state: State) -> State:
-        return run_segment(dynamics, (), one, problem.values(p, base), key, state)[0]
+        return run_segment(dynamics, (), single_step, problem.values(p, base), key, state)[0]
 
-    advance = jax.jit(single)
+    advance = recorder.compiled(("single", single_step), single)
     after, far = state, np.zeros(problem.dynamics.system.size)
     for _ in range(failure.segment.steps if _finite(state) else 0):
         state, after = after, advance(p, base, key, after)

@@ -14,13 +14,13 @@ from jaxtyping import Array, Float
 from diffmd.adjoints.base import Floats, Progress, Say
 from diffmd.adjoints.flow import Flow, Replicas, flow_of
 from diffmd.adjoints.own_losses import own_losses, reduced_observables
-from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.rows import Kept, Measurements, kept_of
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
 from diffmd.dynamics.segment import Opening, Report, Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Ready
+from diffmd.programs import Program
 from diffmd.system import Values
 
 
@@ -45,7 +45,7 @@ class Evaluator:
     def __init__(self, objective: Objective, replicas: Replicas | None = None) -> None:
         self._replicas = replicas
         self._flows = [flow_of(problem, replicas) for problem in objective.problems]
-        self._cache = ProgramCache()
+        self._own = Program(self._own_of)
         self._kept: dict[tuple[str, int], Kept] = {}
 
     def one(self, ready: Ready, p: P, say: Say, progress: Progress) -> tuple[float, list[float]]:
@@ -72,19 +72,20 @@ class Evaluator:
         gradient is taken. No columns without replicas."""
         if self._replicas is None:
             return np.zeros((len(seen.losses), 0))
+        return np.asarray(self._own(seen.observables, about.observables))
+
+    def _own_of(self, observables: list[list[Array]], about: list[list[Array]]) -> Array:
+        assert self._replicas is not None
         average = self._replicas.average
 
-        def own(observables: list[list[Array]], about: list[list[Array]]) -> Array:
-            def one(observables: list[list[Array]]) -> Array:
-                parts = [
-                    own_losses(flow.problem, average, ys, [y[0] for y in y0s])
-                    for flow, ys, y0s in zip(self._flows, observables, about, strict=True)
-                ]
-                return jnp.sum(jnp.stack(parts), axis=0)
+        def one(observables: list[list[Array]]) -> Array:
+            parts = [
+                own_losses(flow.problem, average, ys, [y[0] for y in y0s])
+                for flow, ys, y0s in zip(self._flows, observables, about, strict=True)
+            ]
+            return jnp.sum(jnp.stack(parts), axis=0)
 
-            return jax.vmap(one)(observables)
-
-        return np.asarray(self._once("own", own)(seen.observables, about.observables))
+        return jax.vmap(one)(observables)
 
     def stored(self, ready: Ready, p: P, batch: int) -> int:
         """Bytes of the frames that `many` keeps of a batch, of the problem that takes most."""
@@ -99,13 +100,10 @@ class Evaluator:
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
-        return self._cache.temporary()
-
-    def _once(self, name: Any, make: Any) -> Any:
-        return self._cache.once(name, make)
+        return max(flow.programs("evaluate").temporary() for flow in self._flows)
 
     def _run(self, flow: Flow, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
-        problem = flow.problem
+        problem, programs = flow.problem, flow.programs("evaluate")
         base, control, key = flow.placed(ready.values[problem.name]), ready.controls[problem.name], ready.key
 
         def start(plan: NeighborPlan) -> Any:
@@ -119,7 +117,7 @@ class Evaluator:
                 opening = Opening(jnp.max(openings.needed, 0), jnp.max(openings.reach))
                 return (floats, jnp.asarray(problem.first_step)), opening
 
-            return self._once((problem.name, "start", plan), all_first)
+            return programs.once(("start", plan), all_first)
 
         def measure(batch: P, base: Values, floats: Floats, step: Array) -> Any:
             return jax.vmap(lambda p, f: flow.measure(flow.spread(p), base, plan, f, step))(batch, floats)
@@ -141,7 +139,7 @@ class Evaluator:
                 )
                 return floats, steps[0], rows, report
 
-            return self._once((problem.name, "run", shape), segment)
+            return programs.once(("run", shape), segment)
 
         floats, step = control.settle(problem.dynamics.forcefield.cutoff, lambda plan: start(plan)(batch, base))
         plan = control.plan
@@ -151,7 +149,7 @@ class Evaluator:
         )
         rows = Measurements.empty(kept, lead=1 if flow is flow.one else 2)
         if problem.measures_start:
-            rows.add_start(self._once((problem.name, "measure", plan), measure)(batch, base, floats, step))
+            rows.add_start(programs.once(("measure", plan), measure)(batch, base, floats, step))
 
         def advance(shape: Shape, state: Any) -> Any:
             floats, step = state
@@ -174,5 +172,5 @@ class Evaluator:
 
             return jax.vmap(one)(pieces)
 
-        losses, terms, apart = self._once((problem.name, "finish", choice), finished)(rows.pieces)
+        losses, terms, apart = programs.once(("finish", choice), finished)(rows.pieces)
         return np.asarray(losses), np.asarray(terms), apart

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -24,6 +24,7 @@ from diffmd.dynamics.segment import UNGUARDED, Opening, Report, Shape
 from diffmd.losses import compared, reduced
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem
+from diffmd.programs import ProgramCache
 from diffmd.system import Values
 
 DRAWN = ("system.positions", "system.velocities")
@@ -51,6 +52,15 @@ class Flow(abc.ABC):
     """The functions of a problem, pure and ready to be compiled. `p` is what `spread` gives."""
 
     problem: Problem
+
+    def programs(self, *names: Hashable) -> ProgramCache:
+        """The compiled programs of the problem below these names; those of other options are others."""
+        return self.problem.programs.scope(*names, *self.options)
+
+    @property
+    @abc.abstractmethod
+    def options(self) -> tuple[Hashable, ...]:
+        """What tells this flow from others of its problem."""
 
     @property
     @abc.abstractmethod
@@ -107,6 +117,11 @@ class Single(Flow):
     guard: Guard = UNGUARDED
 
     @property
+    def options(self) -> tuple[Hashable, ...]:
+        """See `Flow`."""
+        return (self.guard,)
+
+    @property
     def one(self) -> Single:
         """See `Flow`."""
         return self
@@ -159,6 +174,11 @@ class Replicated(Flow):
     problem: Problem
     replicas: Replicas
     guard: Guard = UNGUARDED
+
+    @property
+    def options(self) -> tuple[Hashable, ...]:
+        """See `Flow`."""
+        return (self.replicas, self.guard)
 
     @property
     def one(self) -> Single:

@@ -34,7 +34,6 @@ from diffmd.adjoints.mesh import memories
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
 from diffmd.adjoints.own_losses import own_losses, reduced_observables
-from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.rows import Kept, Measurements, kept_of
 from diffmd.adjoints.shares import gathered
 from diffmd.dynamics.march import march
@@ -77,7 +76,6 @@ class Forward(Adjoint):
         self._batch, self._memory = batch, memory
         self._replicas, self._truncate = replicas, truncate
         self._flows = [flow_of(problem, replicas, truncate) for problem in self._problems]
-        self._cache = ProgramCache()
         self._kept: dict[tuple[str, int], Kept] = {}
         self._told: set[str] = set()
 
@@ -152,13 +150,10 @@ class Forward(Adjoint):
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
-        return self._cache.temporary()
-
-    def _once(self, name: Any, make: Any) -> Any:
-        return self._cache.once(name, make)
+        return max(flow.programs("forward").temporary() for flow in self._flows)
 
     def _one(self, flow: Flow, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Any:
-        problem = flow.problem
+        problem, programs = flow.problem, flow.programs("forward")
         base, control, key = flow.placed(ready.values[problem.name]), ready.controls[problem.name], ready.key
 
         def start(plan: NeighborPlan) -> Any:
@@ -170,7 +165,7 @@ class Forward(Adjoint):
                 opening = flow.opened(flow.spread(p), base, plan)[2]
                 return (*out, jnp.asarray(problem.first_step)), opening
 
-            return self._once((problem.name, "start", plan), first)
+            return programs.once(("start", plan), first)
 
         def measure(p: P, tangents: P, base: Values, floats: Floats, tfloats: Floats, step: Array) -> Any:
             def at(q: P, f: Floats) -> Any:
@@ -196,7 +191,7 @@ class Forward(Adjoint):
                 norm = jnp.sqrt(jnp.sum(tfloats_[0] ** 2) + jnp.sum(tfloats_[1] ** 2))
                 return floats_, tfloats_, step_, rows, trows, report, norm
 
-            return self._once((problem.name, "run", shape), segment)
+            return programs.once(("run", shape), segment)
 
         cutoff = problem.dynamics.forcefield.cutoff
         floats, tfloats, step = control.settle(cutoff, lambda plan: start(plan)(p, tangents, base))
@@ -208,9 +203,7 @@ class Forward(Adjoint):
         lead = 0 if flow is flow.one else 1
         rows, trows = Measurements.empty(kept, lead), Measurements.empty(kept, lead + 1)
         if problem.measures_start:
-            first, tfirst = self._once((problem.name, "measure", plan), measure)(
-                p, tangents, base, floats, tfloats, step
-            )
+            first, tfirst = programs.once(("measure", plan), measure)(p, tangents, base, floats, tfloats, step)
             rows.add_start(first)
             trows.add_start(tfirst)
         points: list[tuple[int, Any]] = []
@@ -246,7 +239,7 @@ class Forward(Adjoint):
             value, pull = jax.vjp(mean, pieces)
             return loss, terms, shares, _paired(pull(jnp.ones_like(value))[0], tpieces, 2)
 
-        loss, terms, shares, own = self._once((problem.name, "finish", choice), finished)(rows.pieces, trows.pieces)
+        loss, terms, shares, own = programs.once(("finish", choice), finished)(rows.pieces, trows.pieces)
         steps, norms = np.array([s for s, _ in points]), np.array([float(n) for _, n in points])
         health = along_trajectory("tangent", steps, norms, reverse=False, truncate=self._truncate)
         return loss, terms, shares, own, health

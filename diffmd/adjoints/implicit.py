@@ -27,7 +27,6 @@ from pydantic import Field
 
 from diffmd.adjoints.base import Adjoint, Gradient, Health, Progress, Say, Stored, merged, run_steps
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
-from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.stationary import Adrift, NotHeld, Point, Saddle, Surface, polished, solved
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, segments
@@ -148,7 +147,7 @@ class _Programs:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._cache = ProgramCache()
+        self._cache = problem.programs.scope("implicit")
         self.held = self._cache.once("held", problem.held)
         self.loss = self._cache.once("loss", self._loss)
         self.shift = self._cache.once("shift", jax.grad(self._work))

@@ -11,7 +11,6 @@ from jaxtyping import Array
 from diffmd.adjoints.base import Choice, Floats
 from diffmd.adjoints.flow import Flow
 from diffmd.adjoints.own_losses import own_factors, own_losses, reduced_observables
-from diffmd.adjoints.programs import ProgramCache
 from diffmd.dynamics.probes import PROBES
 from diffmd.dynamics.segment import Shape
 from diffmd.objective import P
@@ -23,7 +22,7 @@ class Programs:
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self._cache = ProgramCache()
+        self._cache = flow.programs("reverse")
 
     def _once(self, name: Any, make: Any) -> Any:
         return self._cache.once(name, make)

@@ -14,7 +14,6 @@ from jaxtyping import Array, Bool, Int
 from diffmd.adjoints.base import Floats
 from diffmd.adjoints.flow import Flow, Single
 from diffmd.adjoints.mesh import BESIDE
-from diffmd.adjoints.programs import ProgramCache
 from diffmd.box import Box
 from diffmd.dynamics.fixed_point import Extent, FixedPoint, FixedState, Triple
 from diffmd.dynamics.rolling import Lists, Rolled, Words, opened, roll
@@ -36,7 +35,7 @@ class Passes:
     def __init__(self, flow: Flow, bits: int) -> None:
         self._flow = flow
         self._bits = bits
-        self._cache = ProgramCache()
+        self._cache = flow.programs("reversible", bits)
 
     @property
     def _problem(self) -> Problem:

@@ -36,7 +36,6 @@ from diffmd.adjoints.ensemble import Arrangement, Ensemble, Sample, effective_sa
 from diffmd.adjoints.equilibrium import ineffective, refusals
 from diffmd.adjoints.influence import Influence, combinations, influences, scatter
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
-from diffmd.adjoints.programs import ProgramCache
 from diffmd.adjoints.sampled import LEAST, STRETCHES, Sampling, by_stretch, error, judged
 from diffmd.adjoints.sampling import Sampler
 from diffmd.box import volume, widths
@@ -217,7 +216,7 @@ class _Average:
         atoms = problem.dynamics.system.size
         most = max(1, min(_MOST, _PAIRS // (atoms * min(atoms, _NEIGHBORS))))
         self._arranged = Arrangement.create(len(self.sampler.steps), most, _KEPT)
-        self._cache = ProgramCache()
+        self._cache = problem.programs.scope("reweight")
 
     def seen(self, plan: NeighborPlan, p: P, base: Values, sample: Sample) -> tuple[_Seen, Opening]:
         """The sample's energies and observables at `p`, and what tells whether a list missed a pair."""

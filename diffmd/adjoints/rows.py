@@ -24,6 +24,7 @@ from diffmd.adjoints.flow import Flow
 from diffmd.dynamics.schedule import Segment, wanted_rows
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem
+from diffmd.programs import Program
 from diffmd.system import Values
 
 SUMMED_ABOVE = 16 << 20
@@ -217,7 +218,7 @@ def _asked(segment: Segment, steps: Int[np.ndarray, "frames"]) -> Bool[np.ndarra
     return np.isin(np.asarray(segment.frames), steps)
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(Program, static=(2,))
 def _added(total: Array | None, rows: Array, axis: int) -> Array:
     first = jnp.moveaxis(rows, axis, 0)
     start = jnp.zeros_like(first[0]) if total is None else total

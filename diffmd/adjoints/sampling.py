@@ -16,6 +16,7 @@ from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.march import DivergedError
 from diffmd.dynamics.schedule import Segment, legs, segments, wanted_rows
 from diffmd.objective import P, Problem, Ready
+from diffmd.programs import Program
 from diffmd.simulation import Recorder, explain
 from diffmd.system import State, Values
 
@@ -30,7 +31,7 @@ class Sampler:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._recorder = Recorder(problem, _positions)
-        self._to_held = jax.jit(lambda p, base, x: jax.vmap(lambda one: problem.held(p, base, one))(x))
+        self._to_held = Program(lambda p, base, x: jax.vmap(lambda one: problem.held(p, base, one))(x))
 
     @property
     def steps(self) -> Int[np.ndarray, "frames"]:

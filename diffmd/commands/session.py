@@ -20,6 +20,7 @@ from diffmd.commands.logbook import LogbookReporter
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request
 from diffmd.commands.resuming import check_config, check_options
+from diffmd.compiler import compiler_options
 from diffmd.config.files import input_files
 from diffmd.config.fingerprint import fingerprinted
 from diffmd.config.loading import LoadedConfig, load, located
@@ -115,7 +116,12 @@ class Session:
     def begin(self) -> None:
         """Writes what the run is: run.json, the copies of its inputs, config.yaml, run.log; what is there goes, unless
         it is resumed. Raises ConfigError, OutputError."""
-        loaded = self.loaded
+        loaded, options = self.loaded, compiler_options()
+        if self.resumed and self.run.record.get("compiler_options", {}) != options.options:
+            self.reporter.warning(
+                "the run began with other options of the compiler (compiler_options in run.json): it goes on, but not "
+                "as it would have to the last bit"
+            )
         self.run.begin(
             command=self.command,
             name=_BUILT_IN if self.request.config is None else self.request.config.stem,
@@ -124,7 +130,7 @@ class Session:
             seed=0 if loaded is None else loaded.config.seed,
             argv=self.request.argv,
             jax_version=jax.__version__,
-            extra={"options": dict(self.options)},
+            extra={"options": dict(self.options), **options.record},
         )
         if loaded is None:
             return

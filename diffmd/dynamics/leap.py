@@ -35,6 +35,7 @@ from diffmd.box import Box
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.forcefield import Neighbors
+from diffmd.programs import Program
 from diffmd.system import Values
 
 _BY_ITSELF = 10.0
@@ -93,7 +94,7 @@ class Leap:
         neighbors = field.listed(self.values, self.box)
         masses = self.dynamics.system.masses(self.values)[:, None]
 
-        @jax.jit
+        @Program
         def pushed(values: Values, neighbors: Neighbors, x: Array) -> tuple[Array, Array]:
             """F / m, and how it changes along itself; H is symmetric, so that the adjoint of the forces gives it."""
             forces, pull = jax.vjp(lambda x: field.forces(values, x, self.box, neighbors), x)

@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from diffmd.programs import Program
 from diffmd.spec import OPTIMIZERS, quantity
 from diffmd.training.optimizers import Optimizer, OptimizerSpec, OptimizerState, ValueAndGrad
 from diffmd.training.rules import Rules, Values
@@ -48,7 +48,7 @@ class FirstOrderSpec(OptimizerSpec, abc.ABC):
             p_new = rules.to_physical(optax.apply_updates(u, updates))
             return p_new, OptimizerState(state.epoch + 1, inner), jnp.asarray(schedule(state.epoch))
 
-        return FirstOrder(rules, whole, jax.jit(step))
+        return FirstOrder(rules, whole, Program(step))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,12 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
 from diffmd.errors import ConfigError, NumericalError
+from diffmd.programs import Program
 from diffmd.spec import OPTIMIZERS, quantity
 from diffmd.training.optimizers import Optimizer, OptimizerSpec, OptimizerState, ValueAndGrad
 from diffmd.training.rules import Rules, Values
@@ -178,9 +178,9 @@ class LbfgsSpec(OptimizerSpec):
             transform,
             None if self.learning_rate is None else schedule_of(self.learning_rate),
             self.max_linesearch_steps,
-            jax.jit(direct),
-            jax.jit(move),
-            jax.jit(slope),
+            Program(direct),
+            Program(move),
+            Program(slope),
         )
 
 

@@ -12,8 +12,8 @@ from diffmd.adjoints.checkpoints import layout
 from diffmd.adjoints.choice import FEW
 from diffmd.adjoints.finite_difference import FiniteDifference
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.programs import Program
 from diffmd.adjoints.reverse import Reverse
+from diffmd.programs import Program
 
 STATE = 2 * 4 * 3 * 8 + 4 * 3 * 8 + 3 * 3 * 8
 """Bytes of a state of four atoms: positions, velocities, forces, box vectors."""

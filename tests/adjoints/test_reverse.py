@@ -24,7 +24,7 @@ MANY_FRAMES = [
 def test_states_that_do_not_fit_are_computed_again():
     case = ready(changed(FLUID, dynamics__steps=40, loss=MANY_FRAMES, parameters=["potentials.lj", "system.positions"]))
     stored, again = case.reverse(memory=PLENTY), case.reverse(memory=20_000)
-    # Another program takes the same steps, and a compiler that may reorder sums has its own last bit in each.
+    # Segments of other lengths are other programs, whose sums the compiler may take in another order.
     assert again.loss == pytest.approx(stored.loss, rel=1e-13)
     assert apart(again.gradients, stored.gradients) < 1e-12
     np.testing.assert_allclose(again.health.norm, stored.health.norm, rtol=1e-9)
