@@ -64,7 +64,7 @@ class Shape:
         if self.listed_between_frames:
             return self.between_frames.stretches * (self.steps // self.stride)
         full, rest = divmod(self.steps, self.group)
-        return self.on_one_list(self.group) * full + self.on_one_list(rest)
+        return self.on_one_list(self.group) * full + (self.on_one_list(rest) if rest else ())
 
     def on_one_list(self, count: int) -> tuple[int, ...]:
         """The stretches of `count` steps on one list, which end where frames are."""
@@ -73,13 +73,16 @@ class Shape:
         return self._cut(count)
 
     def _cut(self, count: int) -> tuple[int, ...]:
-        full, rest = divmod(count, self.stretch)
-        return (self.stretch,) * full + (rest,) * (rest > 0)
+        full, rest = divmod(count, self.stretch_of(count))
+        return (self.stretch_of(count),) * full + (rest,) * (rest > 0)
 
-    @property
-    def stretch(self) -> int:
-        """Steps of a stretch, but of what is left over at the end of a list or before a frame."""
-        return max(1, self.steps // _STRETCHES)
+    def stretch_of(self, count: int) -> int:
+        """Steps of a stretch of `count` steps on one list between two frames: so many that all are alike, if they can
+        be; what is left over is a loop of its own to compile."""
+        usual = max(1, self.steps // _STRETCHES)
+        wanted = max(1, count // usual)
+        alike = max(k for k in range(1, wanted + 1) if count % k == 0)
+        return count // alike if 2 * alike >= wanted else usual
 
     @property
     def listed_between_frames(self) -> bool:
@@ -147,14 +150,14 @@ class _Loop:
         if probes is None:
             inner = self.stretch(inner, count, None, neighbors)
         else:
-            size = self.shape.stretch
+            size = self.shape.stretch_of(count)
             full, rest = divmod(count, size)
-            if full:
 
-                def stretch(inner, probe):  # type: ignore[no-untyped-def]
-                    return self.stretch(inner, size, probe, neighbors), None
+            def stretch(inner, probe):  # type: ignore[no-untyped-def]
+                return self.stretch(inner, size, probe, neighbors), None
 
-                inner, _ = lax.scan(stretch, inner, probes[:full], length=full)
+            # A loop of one stretch is none.
+            inner, _ = stretch(inner, probes[0]) if full == 1 else lax.scan(stretch, inner, probes[:full], length=full)
             if rest:
                 inner = self.stretch(inner, rest, probes[full], neighbors)
         return inner[0].state, inner[1]
