@@ -61,8 +61,8 @@ class _Look:
     def __init__(self, problem: Problem, values: Values, dynamics: Dynamics) -> None:
         self._problem, self._values, self._dynamics = problem, values, dynamics
         self._units = problem.dynamics.system.units
-        self._leap = Leap(dynamics, values, lambda: problem.box(values))
-        self._masses = np.asarray(problem.dynamics.system.masses(values), float)
+        self._leap = Leap(dynamics, values, problem.box(values))
+        self._masses = np.asarray(problem.dynamics.system.host_masses(values), float)
 
     def _in(self, value: float, dimension: str) -> str:
         symbol = self._units.symbol(dimension)

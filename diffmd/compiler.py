@@ -1,9 +1,10 @@
 """The options that programs are compiled with.
 
 On a CPU, XLA's fast math without what makes it unsafe: sums may be taken in another order, products and sums be fused,
-and the sign of a zero be lost; nan, infinities, divisions and functions are honoured. Without it a sum over neighbours
-is not vectorised, for a compiler may not reorder it. Results differ in their last bits from those without, and are
-repeatable on one machine either way. See https://openxla.org/xla/flags_guidance.
+and the sign of a zero be lost; nan, infinities, divisions and functions are honoured. (But what a sum adds and takes
+away again may be left out of it, even where it is nan: x - x is 0, and (x + c) - c is x.) Without it a sum over
+neighbours is not vectorised, for a compiler may not reorder it. Results differ in their last bits from those without,
+and are repeatable on one machine either way. See https://openxla.org/xla/flags_guidance.
 """
 
 from __future__ import annotations

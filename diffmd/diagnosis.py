@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.forcefield import ForceField, Neighbors
@@ -127,7 +126,7 @@ def _of_pairs(problem: Problem, values: Values) -> Iterator[Vibration]:
     """The stiffest vibration of two atoms by each pair potential: omega^2 = u''(d) / mu, d where u is least and mu the
     reduced mass of the lightest atoms of the two types."""
     system = problem.dynamics.system
-    masses = np.asarray(system.masses(values), float)
+    masses = np.asarray(system.host_masses(values), float)
     order = np.argsort(masses, kind="stable")
     light = [order[system.types[order] == kind][:2] for kind in range(len(system.type_names))]
     for name, potential in problem.dynamics.forcefield.potentials.items():
@@ -150,11 +149,13 @@ def _vibration(problem: Problem, values: Values) -> Vibration | None:
     It is found by Lanczos iterations over products of H with vectors, so that any potential will do, in the memory of
     a few forces.
     """
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
     neighbors, parts = listed(problem, values), _parts(problem)
     if not parts:
         return None
     x = values["system.positions"]
-    roots = np.sqrt(np.asarray(problem.dynamics.system.masses(values), float))[:, None]
+    roots = np.sqrt(np.asarray(problem.dynamics.system.host_masses(values), float))[:, None]
 
     @Program
     def products(values: Values, neighbors: Neighbors, v: Array) -> dict[str, Array]:
@@ -230,14 +231,20 @@ class _Pairs:
     @staticmethod
     def of(problem: Problem, values: Values, name: str, potential: PairPotential) -> _Pairs:
         i, j = np.triu_indices(len(problem.dynamics.system.type_names))
-        given = potential.pair_parameters(problem.dynamics.forcefield.parameters(values, name))
-        tables = {key: value if value.ndim == 0 else value[i, j, None] for key, value in given.items()}
         x = np.asarray(values["system.positions"], float)
         far = float(np.ptp(x, axis=0).max(initial=0)) or 1.0
         edge, least = (far * 1e3, 1e-6) if potential.cutoff is None else (potential.cutoff, 1e-3)
         r = edge * np.geomspace(least, 1, _DISTANCES)
-        r2 = jnp.broadcast_to(jnp.asarray(r**2, values["system.positions"].dtype), (len(i), _DISTANCES))
-        slope = np.asarray(_slope(potential, tables, r2), float)
+
+        def sloping(numbers: dict[str, Array], r2: Array) -> tuple[dict[str, Array], Array]:
+            given = potential.pair_parameters(numbers)
+            tables = {key: value if value.ndim == 0 else value[i, j, None] for key, value in given.items()}
+            return tables, _slope(potential, tables, r2)
+
+        numbers = dict(problem.dynamics.forcefield.parameters(values, name))
+        r2 = np.broadcast_to(r**2, (len(i), _DISTANCES)).astype(values["system.positions"].dtype)
+        tables, slopes = Program(sloping)(numbers, r2)
+        slope = np.asarray(slopes, float)
         repels = slope < 0
         first = np.argmax(repels, axis=1)
         ends = ~repels & (np.arange(_DISTANCES) > first[:, None])
@@ -250,9 +257,13 @@ class _Pairs:
 
     def curvature(self) -> Float[np.ndarray, "kinds"]:
         """u'' at the preferred distance: with S = du/d(r2), u'' = 2 S + 4 r2 dS/d(r2), where S = 0."""
-        r2 = jnp.asarray(np.where(self.preferred > 0, self.preferred, 1)[:, None] ** 2, jnp.zeros(()).dtype)
-        slope = lambda r2: _slope(self.potential, self.tables, r2)  # noqa: E731
-        return np.asarray(4 * r2 * jax.jvp(slope, (r2,), (jnp.ones_like(r2),))[1], float)[:, 0]
+
+        def curving(tables: dict[str, Array], r2: Array) -> Array:
+            slope = lambda r2: _slope(self.potential, tables, r2)  # noqa: E731
+            return 4 * r2 * jax.jvp(slope, (r2,), (jnp.ones_like(r2),))[1]
+
+        r2 = np.where(self.preferred > 0, self.preferred, 1)[:, None] ** 2
+        return np.asarray(Program(curving)(self.tables, r2), float)[:, 0]
 
 
 def _slope(potential: PairPotential, tables: dict[str, Array], r2: Array) -> Array:

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -141,13 +142,15 @@ class Problem:
         state = {key: base[key] for key in ("system.positions", "system.velocities")}
         first = {key: array[0] if array.ndim == 3 else array for key, array in state.items()}
         values = self.parameters.bind(self.name, p, {**base, **first})
-        return Leap(dynamics or self.dynamics, values, lambda: self.box(values))
+        return Leap(dynamics or self.dynamics, values, self.box(values))
 
     def box(self, values: Values) -> Box:
         """The box that the values describe: of box vectors, the lower triangle. The rest is zero and stays so when the
         box is learnt, since turning all vectors changes nothing."""
-        h = values.get("system.box", jnp.ones(3))
-        return Box(jnp.diag(h) if h.ndim == 1 else jnp.tril(h), self.box_shape)
+        h = values.get("system.box", np.ones(3))
+        # On the host an operation of JAX would be a compiled program of its own.
+        xp = jnp if isinstance(h, jax.core.Tracer) else np
+        return Box(jnp.asarray(xp.diag(h) if h.ndim == 1 else xp.tril(h), dtype=float), self.box_shape)
 
     def start(self, p: P, base: Values, plan: NeighborPlan) -> State:
         """The state before the first step, where the plan is known to have room."""
@@ -198,9 +201,14 @@ class Problem:
         """Whether any term wants step 0."""
         return any(len(f) and f[0] == 0 for f in self.frames)
 
-    def finish(self, rows: Sequence[Rows]) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
-        """This system's loss, times its weight, and its terms."""
+    def finish(
+        self, rows: Sequence[Rows], factors: Float[Array, "terms"] | None = None
+    ) -> tuple[Float[Array, ""], Float[Array, "terms"]]:
+        """This system's loss, times its weight, and its terms; `factors` are those of `Ready`."""
         loss, terms = evaluate(self.terms, rows)
+        if factors is not None:
+            terms = factors * terms
+            loss = jnp.sum(terms)
         return self.weight * loss, self.weight * terms
 
 
@@ -218,8 +226,14 @@ class Objective:
 
 @dataclasses.dataclass
 class Ready:
-    """What a run of an objective starts from: each system's held values, list control and random key."""
+    """What a run of an objective starts from: each system's held values, list control and random key.
+
+    Attributes:
+        factors: by system, of the terms of its loss, where another loss is wanted than the objective's own. Programs
+            take them as arguments, so that all losses of the same terms share them. They are not for replicas.
+    """
 
     values: dict[str, Values]
     controls: dict[str, ListControl]
     key: Array
+    factors: Mapping[str, Float[Array, "terms"]] = dataclasses.field(default_factory=dict)

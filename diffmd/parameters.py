@@ -162,9 +162,10 @@ class Parameters:
                 if place.system == system:
                     new = p[leaf.path]
                     key = place.key
-                    out[key] = (
-                        jnp.reshape(new, out[key].shape) if place.index is None else out[key].at[place.index].set(new)
-                    )
+                    if place.index is not None:
+                        new = out[key].at[place.index].set(new)
+                    # On the host a reshape, too, is a compiled program.
+                    out[key] = new if new.shape == out[key].shape else jnp.reshape(new, out[key].shape)
         return out
 
     def touches(self, system: str, key: str) -> bool:

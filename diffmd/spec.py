@@ -12,9 +12,12 @@ FUNCTION = r"^([^:]*\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*$"
 
 
 class Spec(BaseModel):
-    """One section of a config: unknown keys, wrong types, nan and infinity are refused; nothing is coerced."""
+    """One section of a config: unknown keys, wrong types, nan and infinity are refused; nothing is coerced.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    Validators are made when first used: of most kinds never, since the whole config's validator holds its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 def quantity(
@@ -69,7 +72,8 @@ class Family:
         members = Union[tuple(self.members.values())]  # type: ignore[valid-type]  # noqa: UP007
         union: Any = Annotated[members, Field(discriminator=self.discriminator)]
         for member in self.members.values():
-            member.model_rebuild(_types_namespace={f"Any{self.name.capitalize()}": union})
+            if not member.__pydantic_fields_complete__:
+                member.model_rebuild(_types_namespace={f"Any{self.name.capitalize()}": union})
         return union
 
 

@@ -53,6 +53,19 @@ class System:
         """Charge of each atom, from its group's."""
         return self._per_atom(values, self.charge_paths)
 
+    def host_masses(self, values: Values) -> Float[np.ndarray, "atoms"]:
+        """`masses` of concrete values, on the host: there each operation of JAX would compile a program of its own."""
+        return self._per_atom_on_host(values, self.mass_paths)
+
+    def host_charges(self, values: Values) -> Float[np.ndarray, "atoms"]:
+        """`charges` of concrete values, on the host."""
+        return self._per_atom_on_host(values, self.charge_paths)
+
+    def _per_atom_on_host(self, values: Values, paths: tuple[str, ...]) -> Float[np.ndarray, "atoms"]:
+        by_group = [np.reshape(np.asarray(values[path]), (-1,)) for path in paths]
+        counts, order = self._grouped
+        return np.concatenate([np.broadcast_to(v, (n,)) for v, n in zip(by_group, counts, strict=True)])[order]
+
     def _per_atom(self, values: Values, paths: tuple[str, ...]) -> Float[Array, "atoms"]:
         by_group = [jnp.reshape(values[path], (-1,)) for path in paths]
         # A group's value is one number, or, read from a file or learnt `per: value`, one per atom of the group.
@@ -60,10 +73,14 @@ class System:
             stacked = jnp.concatenate(by_group)
             # One group: a broadcast, whose transpose is a plain sum.
             return jnp.broadcast_to(stacked, (self.size,)) if len(paths) == 1 else stacked[self.group]
-        counts = np.bincount(self.group)
+        counts, order = self._grouped
         filled = [jnp.broadcast_to(v, (n,)) for v, n in zip(by_group, counts, strict=True)]
-        order = np.argsort(np.argsort(self.group, kind="stable"), kind="stable")
         return jnp.concatenate(filled)[order]
+
+    @property
+    def _grouped(self) -> tuple[Int[np.ndarray, "groups"], Int[np.ndarray, "atoms"]]:
+        """How many atoms each group has, and the place of each atom where the groups stand one after another."""
+        return np.bincount(self.group), np.argsort(np.argsort(self.group, kind="stable"), kind="stable")
 
 
 @jax.tree_util.register_dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -10,6 +11,9 @@ import pytest
 import support.shapes  # noqa: F401 - the hook looks it up by its name
 from jaxtyping import install_import_hook
 from support.compiled import kept_in
+
+# As the command line has it: tracing makes objects by the hundred thousand, nearly all of which stay.
+gc.set_threshold(50_000, 10, 10)
 
 # Before anything imports diffmd.
 install_import_hook("diffmd", "support.shapes.checked")

@@ -13,6 +13,8 @@ ROOT = Path(diffmd.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 
 ORDER = (
+    {"compiler"},
+    {"programs"},
     {"errors", "paths", "slopes", "units", "quantities", "box", "connectivity", "spec", "system"},
     {"neighbors"},
     {"potentials"},

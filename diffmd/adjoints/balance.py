@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from diffmd.adjoints.base import P, Progress, Ready, Say
-from diffmd.adjoints.evaluate import Evaluator
 from diffmd.objective import Objective
 
-_STEP = 1e-5
+STEP = 1e-5
 """Relative; slopes to a few digits are enough."""
 _NONE = 1e-10
 """Of the largest slope: less is the rounding of a term that does not change, such as the variance of a constant."""
 
 
-def balanced(objective: Objective, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Objective:
-    """The objective with the weight of each term divided by that term's own slope.
+def balance(slopes: Float[np.ndarray, "tangents terms"]) -> Float[np.ndarray, "terms"]:
+    """A factor for each term of a loss: one over the term's own slope.
 
-    The slope is the root mean square, over the tangents, of the derivative by central differences, each relative to
-    the largest that any term has along that tangent: a tangent in other units weighs no more than the others. A term
-    without slope keeps its weight.
+    The slope is the root mean square, over the tangents, of the term's derivatives, each relative to the largest that
+    any term has along that tangent: a tangent in other units weighs no more than the others. A term without slope
+    keeps its weight.
 
     Args:
-        tangents: the directions (stacked first) in which the objective is going to be checked.
+        slopes: the derivative of each term along the directions in which the loss is going to be checked.
     """
-    evaluator = Evaluator(objective.with_mode("forward"))
-    rows = []
-    for sign in (1, -1):
-        moved = {path: jnp.asarray(value) + sign * _STEP * jnp.asarray(tangents[path]) for path, value in p.items()}
-        rows.append(evaluator.many(ready, moved, say, progress)[1])
-    slopes = np.abs(rows[0] - rows[1]) / (2 * _STEP)
-    largest = slopes.max(axis=1, keepdims=True)
-    shares = np.sqrt(np.mean((slopes / np.where(largest > 0, largest, 1)) ** 2, axis=0))
-    factors = iter(1 / np.where(shares > _NONE, shares, 1))
+    size = np.abs(slopes)
+    largest = size.max(axis=1, keepdims=True)
+    shares = np.sqrt(np.mean((size / np.where(largest > 0, largest, 1)) ** 2, axis=0))
+    return 1 / np.where(shares > _NONE, shares, 1)
+
+
+def weighted(objective: Objective, factors: Sequence[float]) -> Objective:
+    """The objective with the weight of each term times a factor."""
+    each = iter(factors)
     problems = tuple(
         dataclasses.replace(
             problem,
-            terms=tuple(dataclasses.replace(term, weight=term.weight * float(next(factors))) for term in problem.terms),
+            terms=tuple(dataclasses.replace(term, weight=term.weight * float(next(each))) for term in problem.terms),
         )
         for problem in objective.problems
     )

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 
 from diffmd.adjoints.base import P, Progress, Ready, Say
 from diffmd.adjoints.finite_difference import scale
@@ -59,9 +58,12 @@ def chaos(
         tangents: directions, stacked first; all are looked at together.
         resolved: the relative error that a finite difference may have.
     """
-    count = len(next(iter(tangents.values())))
-    sizes = jnp.asarray([scale(p, {path: t[k] for path, t in tangents.items()}) for k in range(count)])
-    together = {path: jnp.tensordot(sizes.astype(t.dtype), t, 1)[None] for path, t in tangents.items()}
+    if all(problem.steps < _SHORT for problem in objective.problems):
+        return None
+    each = {path: np.asarray(t) for path, t in tangents.items()}
+    count = len(next(iter(each.values())))
+    sizes = np.array([scale(p, {path: t[k] for path, t in each.items()}) for k in range(count)])
+    together = {path: jnp.asarray(np.tensordot(sizes, t, 1)[None], t.dtype) for path, t in each.items()}
     epsilon = float(jnp.finfo(jax.tree.leaves(dict(p))[0].dtype).eps)
     borne = float(np.log(resolved / np.sqrt(epsilon)))
     found = []
@@ -70,8 +72,8 @@ def chaos(
             probe = Objective((_shortened(problem),), objective.parameters)
             health = Forward(probe, 1).directional(ready, p, together, say, progress)[3]
             x = np.asarray(problem.values(p, ready.values[problem.name])["system.positions"])
-            each = np.asarray(health.norm) / (_nearest(x) * np.sqrt(len(x)))
-            found.append(_judged(np.asarray(health.steps), each, problem.steps, borne))
+            norm = np.asarray(health.norm) / (_nearest(x) * np.sqrt(len(x)))
+            found.append(_judged(np.asarray(health.steps), norm, problem.steps, borne))
     return max((one for one in found if one is not None), key=lambda one: one.growth, default=None)
 
 
@@ -83,6 +85,8 @@ def _shortened(problem: Problem) -> Problem:
 
 def _nearest(x: Float[np.ndarray, "atoms 3"]) -> float:
     """How far apart neighbours are: the median over atoms."""
+    from scipy.spatial import cKDTree
+
     return float(np.median(np.asarray(cKDTree(x).query(x, 2)[0])[:, 1])) if len(x) > 1 else 1.0
 
 

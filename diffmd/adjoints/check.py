@@ -6,70 +6,29 @@ import dataclasses
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from diffmd.adjoints.balance import balanced
+from diffmd.adjoints.balance import STEP, balance, weighted
 from diffmd.adjoints.base import Adjoint, P, Progress, Ready, Say
 from diffmd.adjoints.chaos import Chaos, chaos
-from diffmd.adjoints.finite_difference import Difference, FiniteDifference, differences
+from diffmd.adjoints.finite_difference import FiniteDifference, displaced
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.implicit import Implicit
 from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.reversible import Reversible
 from diffmd.adjoints.reweight import Reweight
 from diffmd.adjoints.smoothness import first_crossing
+from diffmd.adjoints.verdicts import Row, Tolerance, compared_rows
 from diffmd.objective import Objective
 from diffmd.slopes import Slope
-
-Verdict = Literal["agrees", "disagrees", "not_smooth", "unresolved"]
 
 FEW = 6
 """Arrays of up to so many numbers are checked number by number, larger ones along random directions."""
 DIRECTIONS = 2
 _BATCH = 8
-_AMPLIFIED = 1e4
-"""How much of a difference's error a trajectory may make of rounding."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Tolerance:
-    """|ad - fd| <= relative max(|ad|, |fd|) + absolute max|gradient|, and never below the finite difference's error.
-
-    A finite difference whose own error is over `resolved` of the derivative decides nothing.
-    """
-
-    relative: float
-    absolute: float
-    resolved: float
-
-    @staticmethod
-    def of(dtype: np.dtype, relative: float | None) -> Tolerance:
-        """The defaults of a precision: 1e-6 in double, 1e-2 in single."""
-        double = jnp.finfo(dtype).eps < 1e-12
-        standard = Tolerance(1e-6, 1e-9, 1e-3) if double else Tolerance(1e-2, 1e-4, 5e-2)
-        return standard if relative is None else dataclasses.replace(standard, relative=relative)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One derivative by one method, and the verdict on it."""
-
-    case: str
-    parameter: str
-    method: str
-    ad: float
-    fd: float
-    fd_error: float
-    relative_error: float
-    verdict: Verdict
-    reason: str
-    suggestion: str
-
-
 _WHOLE: Mapping[str, Callable[[Objective, int], Adjoint]] = {
     "reverse": Reverse,
     "reversible": lambda objective, memory: Reversible(objective),
@@ -79,7 +38,7 @@ _WHOLE: Mapping[str, Callable[[Objective, int], Adjoint]] = {
 
 
 def check(
-    case: str,
+    losses: Mapping[str, Sequence[int] | None],
     objective: Objective,
     ready: Callable[[], Ready],
     p: P,
@@ -89,87 +48,128 @@ def check(
     say: Say,
     progress: Progress,
     *,
-    balance: bool = False,
+    balanced: bool = False,
     odd: Mapping[str, Slope] = MappingProxyType({}),
+    only: Callable[[str], bool] = lambda name: True,
 ) -> list[Row]:
     """Rows of one objective: every parameter (or directions in it) by every method.
 
     Args:
+        losses: cases, and which of the objective's terms, counted through its systems, are the loss of each; None: all
+            of them. Cases share the displaced runs, and every compiled program.
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
         methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``, ``reweight``.
         relative: relative tolerance; None: the precision's.
+        balanced: whether the terms of a loss are first given weights with which none is lost in another's.
         odd: what potentials and dynamics say of their parameters' derivatives (see `parameter_slopes`).
-        balance: whether the terms of the loss are first given weights with which none is lost in another's.
+        only: which of the names that `directions` gives are checked.
     """
-    names, leaves, tangents = directions(p)
+    names, leaves, tangents = directions(p, only)
     if not names:
         return []
-    if balance:
-        objective = balanced(objective, ready(), p, tangents, say, progress)
     dtype = jnp.result_type(next(iter(p.values())))
     tolerance = Tolerance.of(dtype, relative)
+    every = range(sum(len(problem.terms) for problem in objective.problems))
+    parts = {case: every if terms is None else terms for case, terms in losses.items()}
     rows: list[Row] = []
     if "reweight" in methods:
-        rows += _reweighted(case, objective, ready(), p, names, leaves, tangents, tolerance, say, progress)
+        for case, terms in parts.items():
+            own = _loss_of(objective, terms, ready, p, tangents, balanced, say, progress)
+            rows += _reweighted(case, own, ready(), p, names, leaves, tangents, tolerance, say, progress)
     methods = [method for method in methods if method != "reweight"]
     if not methods:
         return rows
     wild = chaos(objective, ready(), p, tangents, tolerance.resolved, say, progress)
     if wild is not None:
-        return rows + [_chaotic(case, name, method, wild, objective) for method in methods for name in names]
-    derivatives: dict[str, Float[np.ndarray, "rows"]] = {}
-    loss = 0.0
-    for method in methods:
-        if method in _WHOLE:
-            result = _WHOLE[method](objective, memory).gradient(ready(), p, say, progress)
-            loss = result.loss
-            derivatives[method] = np.array([_dot(result.gradients, tangents, k) for k in range(len(names))])
-        else:
-            carried = Forward(objective, _BATCH)
-            slopes = []
-            for start in range(0, len(names), _BATCH):
-                chosen = {path: t[start : start + _BATCH] for path, t in tangents.items()}
-                loss, _, slope, _ = carried.directional(ready(), p, chosen, say, progress)
-                slopes.append(slope)
-            derivatives[method] = np.concatenate(slopes)
-    judge = FiniteDifference(objective, None, _BATCH)
-    found = judge.directional(ready(), p, tangents, loss, say, progress)
+        chaotic = [(case, method, name) for case in losses for method in methods for name in names]
+        return rows + [_chaotic(case, name, method, wild, objective) for case, method, name in chaotic]
+    moved = FiniteDifference(objective, None, _BATCH).terms(ready(), p, tangents, say, progress)
+    derivatives = {method: _derivatives(method, objective, memory, p, tangents, say, progress) for method in methods}
     crossing: str | None = None
-    for method, values in derivatives.items():
-        for row, leaf in zip(_compared(case, method, names, leaves, values, found, tolerance), leaves, strict=True):
-            known = odd.get(leaf)
-            if known is not None and known.infinite:
-                row = dataclasses.replace(
-                    row, verdict="not_smooth", reason=f"{leaf} {known.why}", suggestion=known.remedy
-                )
-            elif row.verdict in ("disagrees", "unresolved"):
-                crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
-                if crossing:
-                    suggestion = "try cutoff: {kind: shifted_force, ...} or {kind: switch, ...}"
-                    row = dataclasses.replace(row, verdict="not_smooth", reason=crossing, suggestion=suggestion)
-            rows.append(row)
+    for case, terms in parts.items():
+        factors = balance(moved.slopes(STEP)[:, list(terms)]) if balanced else np.ones(len(terms))
+        found = [row[0] for row in moved.summed(terms, factors).differences()]
+        another = balanced or terms != every
+        chosen = _by_system(objective, terms, factors, dtype) if another else {}
+
+        def start(chosen: Mapping[str, Array] = chosen) -> Ready:
+            return dataclasses.replace(ready(), factors=chosen)
+
+        for method, derive in derivatives.items():
+            compared = compared_rows(case, method, names, leaves, derive(start), found, tolerance)
+            for row, leaf in zip(compared, leaves, strict=True):
+                known = odd.get(leaf)
+                if known is not None and known.infinite:
+                    row = dataclasses.replace(
+                        row, verdict="not_smooth", reason=f"{leaf} {known.why}", suggestion=known.remedy
+                    )
+                elif row.verdict in ("disagrees", "unresolved"):
+                    crossing = first_crossing(objective, ready(), p, say) if crossing is None else crossing
+                    if crossing:
+                        suggestion = "try cutoff: {kind: shifted_force, ...} or {kind: switch, ...}"
+                        row = dataclasses.replace(row, verdict="not_smooth", reason=crossing, suggestion=suggestion)
+                rows.append(row)
     return rows
 
 
-def _compared(
-    case: str,
-    method: str,
-    names: Sequence[str],
-    leaves: Sequence[str],
-    values: Float[np.ndarray, "rows"],
-    found: Sequence[Difference],
-    tolerance: Tolerance,
-) -> list[Row]:
-    """The rows of one method, from its derivatives and the differences."""
-    rows = []
-    for k, name in enumerate(names):
-        largest = max(abs(v) for leaf, v in zip(leaves, values, strict=True) if leaf == leaves[k])
-        verdict, reason, suggestion = _judge(float(values[k]), found[k], largest, tolerance)
-        ad, fd = float(values[k]), found[k].value
-        scale = max(abs(ad), abs(fd))
-        error = abs(ad - fd) / scale if scale > 0 else 0.0
-        rows.append(Row(case, name, method, ad, fd, found[k].error, error, verdict, reason, suggestion))
-    return rows
+def _derivatives(
+    method: str, objective: Objective, memory: int, p: P, tangents: Mapping[str, Array], say: Say, progress: Progress
+) -> Callable[[Callable[[], Ready]], Float[np.ndarray, "rows"]]:
+    """What gives the derivative along each tangent of the loss that a start asks for; it compiles its programs once."""
+    count = len(next(iter(tangents.values())))
+    if method in _WHOLE:
+        adjoint = _WHOLE[method](objective, memory)
+
+        def pulled(start: Callable[[], Ready]) -> Float[np.ndarray, "rows"]:
+            gradients = adjoint.gradient(start(), p, say, progress).gradients
+            return np.array([_dot(gradients, tangents, k) for k in range(count)])
+
+        return pulled
+    # Batches of one size, the last filled up, and segments as long as those of a plain run, so that few programs serve.
+    carried = Forward(objective, _BATCH, points=1)
+    size = -(-count // -(-count // _BATCH))
+
+    def pushed(start: Callable[[], Ready]) -> Float[np.ndarray, "rows"]:
+        slopes = []
+        for first in range(0, count, size):
+            places = np.minimum(np.arange(first, first + size), count - 1)
+            chosen = {path: jnp.asarray(np.asarray(t)[places]) for path, t in tangents.items()}
+            slopes.append(carried.directional(start(), p, chosen, say, progress)[2])
+        return np.concatenate(slopes)[:count]
+
+    return pushed
+
+
+def _by_system(
+    objective: Objective, terms: Sequence[int], factors: Float[np.ndarray, "chosen"], dtype: np.dtype
+) -> dict[str, Array]:
+    """`Ready.factors` with which some of an objective's terms are the loss."""
+    each = np.zeros(sum(len(problem.terms) for problem in objective.problems))
+    each[list(terms)] = factors
+    ends = np.cumsum([len(problem.terms) for problem in objective.problems])
+    parts = np.split(each, ends[:-1])
+    return {problem.name: jnp.asarray(part, dtype) for problem, part in zip(objective.problems, parts, strict=True)}
+
+
+def _loss_of(
+    objective: Objective,
+    terms: Sequence[int],
+    ready: Callable[[], Ready],
+    p: P,
+    tangents: Mapping[str, Array],
+    balanced: bool,
+    say: Say,
+    progress: Progress,
+) -> Objective:
+    """The objective with some of its terms alone, `balanced` or not."""
+    every = sum(len(problem.terms) for problem in objective.problems)
+    factors = np.zeros(every)
+    if balanced:
+        moved = FiniteDifference(objective, STEP, _BATCH).terms(ready(), p, tangents, say, progress)
+        factors[list(terms)] = balance(moved.slopes(STEP)[:, list(terms)])
+    else:
+        factors[list(terms)] = 1
+    return weighted(objective, list(factors))
 
 
 def _reweighted(
@@ -189,12 +189,12 @@ def _reweighted(
     result = adjoint.gradient(ready, p, say, progress)
     values = np.array([_dot(result.gradients, tangents, k) for k in range(len(names))])
 
-    def displaced(batch: P) -> Float[np.ndarray, "batch one"]:
+    def losses(batch: P) -> Float[np.ndarray, "batch one"]:
         progress(0)
         return adjoint.losses(ready, batch, say)[:, None]
 
-    found = differences(displaced, p, tangents, np.array([result.loss]), _BATCH)
-    return _compared(case, "reweight", names, leaves, values, [row[0] for row in found], tolerance)
+    found = displaced(losses, p, tangents, np.array([result.loss]), _BATCH).differences()
+    return compared_rows(case, "reweight", names, leaves, values, [row[0] for row in found], tolerance)
 
 
 def _chaotic(case: str, name: str, method: str, wild: Chaos, objective: Objective) -> Row:
@@ -214,72 +214,35 @@ def _chaotic(case: str, name: str, method: str, wild: Chaos, objective: Objectiv
     return Row(case, name, method, nan, nan, nan, nan, "unresolved", reason, suggestion)
 
 
-def directions(p: P) -> tuple[list[str], list[str], dict[str, Array]]:
-    """Names, paths and tangents (stacked first) of what is checked: numbers one by one, or random unit directions."""
-    names: list[str] = []
-    chosen: list[tuple[str, np.ndarray]] = []
+def directions(p: P, only: Callable[[str], bool] = lambda name: True) -> tuple[list[str], list[str], dict[str, Array]]:
+    """Names, paths and tangents (stacked first) of what is checked: numbers one by one, or random unit directions.
+
+    Args:
+        only: which of the names there are wanted.
+    """
+    found: list[tuple[str, str, np.ndarray]] = []
     for path, value in p.items():
         shape, size = np.shape(value), int(np.size(value))
         if size <= FEW:
             for place in np.ndindex(*shape):
                 unit = np.zeros(shape)
                 unit[place] = 1
-                names.append(f"{path}[{','.join(map(str, place))}]" if shape else path)
-                chosen.append((path, unit))
+                found.append((f"{path}[{','.join(map(str, place))}]" if shape else path, path, unit))
         else:
             rng = np.random.default_rng(zlib.crc32(path.encode()))
             for k in range(DIRECTIONS):
                 drawn = rng.standard_normal(shape)
-                names.append(f"{path} (random direction {k + 1})")
-                chosen.append((path, drawn / np.linalg.norm(drawn)))
+                found.append((f"{path} (random direction {k + 1})", path, drawn / np.linalg.norm(drawn)))
+    found = [one for one in found if only(one[0])]
     tangents = {
-        path: jnp.asarray(np.stack([d if path == own else np.zeros(np.shape(value)) for own, d in chosen]), value.dtype)
+        path: jnp.asarray(
+            np.stack([d if path == own else np.zeros(np.shape(value)) for _, own, d in found]), value.dtype
+        )
         for path, value in p.items()
-        if chosen
+        if found
     }
-    return names, [path for path, _ in chosen], tangents
+    return [name for name, _, _ in found], [path for _, path, _ in found], tangents
 
 
 def _dot(gradients: Mapping[str, np.ndarray], tangents: Mapping[str, Array], k: int) -> float:
     return float(sum(np.sum(gradients[path] * np.asarray(t[k])) for path, t in tangents.items()))
-
-
-def _judge(ad: float, fd: Difference, largest: float, tolerance: Tolerance) -> tuple[Verdict, str, str]:
-    if not np.isfinite(ad):
-        return "disagrees", "the gradient is not finite", "run diffmd simulate: it says which atoms and potential"
-    if not np.isfinite(fd.value):
-        return "unresolved", "no displaced run stayed finite", "use a smaller dynamics.integrator.dt"
-    if ad == 0 and fd.value == 0:
-        return "agrees", "exactly zero on both sides: the loss does not depend on it", ""
-    scale = max(abs(ad), abs(fd.value))
-    floor = tolerance.relative * scale + tolerance.absolute * largest
-    difference = abs(ad - fd.value)
-    resolved = fd.error <= tolerance.resolved * scale + tolerance.absolute * largest
-    if difference <= max(floor, fd.error) and resolved:
-        return "agrees", "", ""
-    jump = _kink(fd)
-    if jump is not None:
-        reason = (
-            f"the one-sided derivatives differ ({jump[0]:.6g} above, {jump[1]:.6g} below): the loss has a kink here"
-        )
-        suggestion = "move off the kink: another target, start or seed, or compare: squared"
-        return "not_smooth", reason, suggestion
-    # Beside a gradient that chaos blew up any difference looks sharp: it must be sharp by its own measure, too.
-    own = tolerance.resolved * abs(fd.value)
-    if not resolved or fd.error > max(own, _AMPLIFIED * fd.rounding):
-        reason = f"finite differences agree with each other to {fd.error / (abs(fd.value) or scale):.1e} only"
-        return "unresolved", reason, "use fewer dynamics.steps: the trajectory may be chaotic; or precision: double"
-    reason = f"off by {difference / scale:.1e}, finite differences are sure to {fd.error / scale:.1e}"
-    return "disagrees", reason, "report it: the gradient is wrong"
-
-
-def _kink(fd: Difference) -> tuple[float, float] | None:
-    """One-sided derivatives, if they stay apart however small the step."""
-    gaps = np.abs(fd.one_sided[0] - fd.one_sided[1])
-    middle = len(gaps) // 2
-    small = gaps[middle : middle + 3]
-    if len(small) < 3 or not np.isfinite(small).all():
-        return None
-    # A smooth function's gap falls with h, threefold a rung.
-    stays = small.max() < 1.5 * small.min() and small.min() > 1e-3 * np.abs(fd.one_sided[:, middle]).max()
-    return (float(fd.one_sided[0, middle + 1]), float(fd.one_sided[1, middle + 1])) if stays else None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from diffmd.connectivity import molecules_of
 from diffmd.forcefield import ForceField
 from diffmd.potentials.base import TermForce, TermPotential
 
@@ -28,9 +27,7 @@ def molecules(forcefield: ForceField) -> Int[np.ndarray, "atoms"]:
     ]
     links = [terms[:, place : place + 2] for terms in listed for place in range(terms.shape[1] - 1)]
     pairs = np.concatenate([np.zeros((0, 2), int), *links])
-    size = forcefield.system.size
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1])
+    return molecules_of(pairs, forcefield.system.size)
 
 
 def still(frames: Float[np.ndarray, "frames atoms 3"], molecule: Int[np.ndarray, "atoms"], volume: float) -> str | None:

@@ -136,6 +136,7 @@ class Evaluator:
                     jnp.min(jnp.where(finite, reports.furthest2, jnp.inf)),
                     jnp.max(jnp.where(finite[:, None], reports.needed, 0), 0),
                     jnp.any(finite),
+                    jnp.max(reports.builds),
                 )
                 return floats, steps[0], rows, report
 

@@ -8,7 +8,7 @@ agree best lies on the plateau between truncation and rounding; how far they dif
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import jax
@@ -65,6 +65,45 @@ class Difference:
     rounding: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Displaced:
+    """Numbers that hang on parameters p, at p and where p is moved to either side along some tangents.
+
+    Attributes:
+        about: at p.
+        values: of each tangent the sweep of steps, up and down.
+        steps: how far, of each tangent.
+        relative: the same as a part of what is moved.
+        epsilon: the spacing of numbers at 1, in the parameters' precision.
+    """
+
+    about: Float[np.ndarray, "columns"]
+    values: Float[np.ndarray, "tangents sweep 2 columns"]
+    steps: Float[np.ndarray, "tangents sweep"]
+    relative: Float[np.ndarray, "sweep"]
+    epsilon: float
+
+    def summed(self, columns: Sequence[int], factors: Float[np.ndarray, "chosen"]) -> Displaced:
+        """The same of one number: the sum of some columns, each times its factor."""
+        chosen = list(columns)
+        about, values = self.about[chosen] @ factors, self.values[..., chosen] @ factors
+        return dataclasses.replace(self, about=about[None], values=values[..., None])
+
+    def slopes(self, step: float) -> Float[np.ndarray, "tangents columns"]:
+        """Central differences over the relative step that is nearest to `step`."""
+        k = int(np.argmin(np.abs(np.log(self.relative / step))))
+        return (self.values[:, k, 0] - self.values[:, k, 1]) / (2 * self.steps[:, k, None])
+
+    def differences(self) -> list[list[Difference]]:
+        """For each tangent the derivative of each column."""
+
+        def one(k: int, c: int) -> Difference:
+            up, down = self.values[k, :, 0, c], self.values[k, :, 1, c]
+            return _difference(self.steps[k], up, down, float(self.about[c]), self.epsilon)
+
+        return [[one(k, c) for c in range(len(self.about))] for k in range(len(self.steps))]
+
+
 class FiniteDifference(Adjoint):
     """Central differences over an objective, `batch` displaced trajectories at once; `step` None: a sweep."""
 
@@ -85,7 +124,10 @@ class FiniteDifference(Adjoint):
         def measure(seen: Seen) -> Float[np.ndarray, "batch columns"]:
             return np.concatenate([seen.losses[:, None], self._evaluator.own_losses(seen, about)], axis=1)
 
-        table = self._along(ready, p, basis(p, 0, size), np.array([loss, *own]), measure, say, progress)
+        def numbers(batch: P) -> Float[np.ndarray, "batch columns"]:
+            return measure(self._evaluator.seen(ready, batch, say, progress))
+
+        table = displaced(numbers, p, basis(p, 0, size), np.array([loss, *own]), self._batch, self._step).differences()
         whole = [row[0] for row in table]
         gradients = unflatten(p, np.array([d.value for d in whole]))
         if self._replicas is None:
@@ -122,40 +164,26 @@ class FiniteDifference(Adjoint):
         """See `Adjoint`."""
         return self._evaluator.temporary()
 
-    def directional(
-        self, ready: Ready, p: P, tangents: P, loss: float, say: Say, progress: Progress
-    ) -> list[Difference]:
-        """The derivative along each tangent (stacked first); `loss` is f(p)."""
-        table = self._along(ready, p, tangents, np.array([loss]), lambda seen: seen.losses[:, None], say, progress)
-        return [row[0] for row in table]
+    def terms(self, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Displaced:
+        """The terms of the loss at p, and with p moved along each tangent (stacked first)."""
 
-    def _along(
-        self,
-        ready: Ready,
-        p: P,
-        tangents: P,
-        about: Float[np.ndarray, "columns"],
-        measure: Callable[[Seen], Float[np.ndarray, "batch columns"]],
-        say: Say,
-        progress: Progress,
-    ) -> list[list[Difference]]:
-        """For each tangent the derivatives of whatever `measure` gives; `about` is the same at p."""
+        def numbers(batch: P) -> Float[np.ndarray, "batch columns"]:
+            return self._evaluator.seen(ready, batch, say, progress).terms
 
-        def displaced(batch: P) -> Float[np.ndarray, "batch columns"]:
-            return measure(self._evaluator.seen(ready, batch, say, progress))
-
-        return differences(displaced, p, tangents, about, self._batch, self._step)
+        # Of as many as are moved at once, so that one program serves all.
+        still = {path: jnp.asarray(np.stack([np.asarray(x)] * self._batch)) for path, x in p.items()}
+        return displaced(numbers, p, tangents, numbers(still)[0], self._batch, self._step)
 
 
-def differences(
+def displaced(
     function: Callable[[P], Float[np.ndarray, "batch columns"]],
     p: P,
     tangents: P,
     about: Float[np.ndarray, "columns"],
     batch: int,
     step: float | None = None,
-) -> list[list[Difference]]:
-    """For each tangent (stacked first) the derivatives of each number of a function of parameters.
+) -> Displaced:
+    """What each number of a function of parameters is with them moved along each tangent (stacked first).
 
     Args:
         function: of a batch of parameters, stacked first.
@@ -166,10 +194,10 @@ def differences(
     scales = np.array([scale(p, {path: t[k] for path, t in tangents.items()}) for k in range(count)])
     relative = _sweep(p) if step is None else np.array([step])
     steps = scales[:, None] * relative
-    displaced = [(k, sign * h) for k in range(count) for h in steps[k] for sign in (1, -1)]
+    moves = [(k, sign * h) for k in range(count) for h in steps[k] for sign in (1, -1)]
     values: list[Float[np.ndarray, "columns"]] = []
-    for start in range(0, len(displaced), batch):
-        chosen = displaced[start : start + batch]
+    for start in range(0, len(moves), batch):
+        chosen = moves[start : start + batch]
         # A short last batch is filled up, so that one program serves all.
         padded = chosen + [chosen[-1]] * (batch - len(chosen))
         moved = {
@@ -180,14 +208,9 @@ def differences(
             for path, value in p.items()
         }
         values += list(function(moved)[: len(chosen)])
-    # Rows: of each tangent the sweep, up and down.
     table = np.asarray(values, float).reshape(count, len(relative), 2, len(about))
     epsilon = float(jnp.finfo(jax.tree.leaves(dict(p))[0].dtype).eps)
-
-    def difference(k: int, c: int) -> Difference:
-        return _difference(steps[k], table[k, :, 0, c], table[k, :, 1, c], float(about[c]), epsilon)
-
-    return [[difference(k, c) for c in range(len(about))] for k in range(count)]
+    return Displaced(np.asarray(about, float), table, steps, relative, epsilon)
 
 
 def _sweep(p: P) -> Float[np.ndarray, "sweep"]:

@@ -105,8 +105,10 @@ class Flow(abc.ABC):
         """Every term's measurement of one state."""
 
     @abc.abstractmethod
-    def finish(self, choice: Choice, pieces: list[list[Any]]) -> tuple[Array, Array]:
-        """Loss and terms from the rows that the segments gave (see `Measurements`)."""
+    def finish(
+        self, choice: Choice, pieces: list[list[Any]], factors: Float[Array, "terms"] | None = None
+    ) -> tuple[Array, Array]:
+        """Loss and terms from the rows that the segments gave (see `Measurements`), and the factors of `Ready`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,9 +164,11 @@ class Single(Flow):
         """See `Flow`."""
         return list(self.problem.measure(p, base, plan, join(floats, self.problem.box_shape, step)))
 
-    def finish(self, choice: Choice, pieces: list[list[Any]]) -> tuple[Array, Array]:
+    def finish(
+        self, choice: Choice, pieces: list[list[Any]], factors: Float[Array, "terms"] | None = None
+    ) -> tuple[Array, Array]:
         """See `Flow`."""
-        return self.problem.finish(chosen_rows(choice, pieces, start=self.problem.measures_start))
+        return self.problem.finish(chosen_rows(choice, pieces, start=self.problem.measures_start), factors)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -240,6 +244,7 @@ class Replicated(Flow):
             jnp.max(reports.furthest2),
             jnp.max(reports.needed, 0),
             jnp.all(reports.finite),
+            jnp.max(reports.builds),
         )
         return floats, step + shape.steps, rows, report
 
@@ -252,8 +257,12 @@ class Replicated(Flow):
         measured: list[Any] = self._all(one, 0, replica_axes(base), 0, None)(p, base, floats, step)
         return measured
 
-    def finish(self, choice: Choice, pieces: list[list[Any]]) -> tuple[Array, Array]:
-        """See `Flow`."""
+    def finish(
+        self, choice: Choice, pieces: list[list[Any]], factors: Float[Array, "terms"] | None = None
+    ) -> tuple[Array, Array]:
+        """See `Flow`. Raises ValueError where there are factors."""
+        if factors is not None:
+            raise ValueError("the losses of replicas apart know nothing of factors")
         terms = self.problem.terms
 
         def values(pieces: list[list[Any]]) -> list[Array]:

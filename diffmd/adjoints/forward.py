@@ -50,8 +50,6 @@ _ARRAYS = 24
 """Arrays of pairs that a sweep makes of one tangent, at most: an upper estimate."""
 _NEIGHBORS = 200
 """Places in a row of a list: an upper estimate."""
-_POINTS = 50
-"""Segments that a run is cut into at least, so that the tangent's growth can be seen."""
 
 
 class Forward(Adjoint):
@@ -62,6 +60,7 @@ class Forward(Adjoint):
             of a device.
         replicas: independent runs side by side; None: the one run.
         truncate: as in `Guard`.
+        points: segments that a run is cut into at least, so that the tangent's growth can be seen.
     """
 
     def __init__(
@@ -71,7 +70,9 @@ class Forward(Adjoint):
         memory: int = 1 << 30,
         replicas: Replicas | None = None,
         truncate: int | None = None,
+        points: int = 50,
     ) -> None:
+        self._points = points
         self._problems = objective.with_mode("forward").problems
         self._batch, self._memory = batch, memory
         self._replicas, self._truncate = replicas, truncate
@@ -218,13 +219,13 @@ class Forward(Adjoint):
             points.append((segment.start + segment.steps, extra[1]))
             progress(segment.steps)
 
-        longest = min(kept.longest(problem.longest(plan)), max(1, -(-problem.steps // _POINTS)))
+        longest = min(kept.longest(problem.longest(plan)), max(1, -(-problem.steps // self._points)))
         planned, leap = problem.segments(longest), problem.leap(p, base)
         march(problem.name, (floats, tfloats, step), planned, control, leap.over, advance, accepted, say)
         choice = rows.choice
 
-        def finished(pieces: Any, tpieces: Any) -> Any:
-            loss, pull, terms = jax.vjp(lambda own: flow.finish(choice, own), pieces, has_aux=True)
+        def finished(pieces: Any, tpieces: Any, factors: Array | None) -> Any:
+            loss, pull, terms = jax.vjp(lambda own: flow.finish(choice, own, factors), pieces, has_aux=True)
             (cotangents,) = pull(jnp.ones_like(loss))
             # Each replica's share of the slope is what its own rows give to it.
             shares = _paired(cotangents, tpieces, 1 if self._replicas is None else 2)
@@ -239,7 +240,8 @@ class Forward(Adjoint):
             value, pull = jax.vjp(mean, pieces)
             return loss, terms, shares, _paired(pull(jnp.ones_like(value))[0], tpieces, 2)
 
-        loss, terms, shares, own = programs.once(("finish", choice), finished)(rows.pieces, trows.pieces)
+        ending, factors = programs.once(("finish", choice), finished), ready.factors.get(problem.name)
+        loss, terms, shares, own = ending(rows.pieces, trows.pieces, factors)
         steps, norms = np.array([s for s, _ in points]), np.array([float(n) for _, n in points])
         health = along_trajectory("tangent", steps, norms, reverse=False, truncate=self._truncate)
         return loss, terms, shares, own, health

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Num
-from scipy.special import stdtrit
 
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.horizon import Back, calm_horizon, growing_horizon, outgrown
@@ -178,4 +177,6 @@ def _ratios(gradient: np.ndarray, error: np.ndarray) -> Float[np.ndarray, "compo
 
 def _chance_ratio(components: int, samples: int) -> float:
     """What the largest of so many |t| exceeds once in 1 / `_CHANCE` times at most, all means being zero."""
+    from scipy.special import stdtrit
+
     return float(stdtrit(samples - 1, 1 - _CHANCE / (2 * components)))

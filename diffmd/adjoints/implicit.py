@@ -113,9 +113,12 @@ class Implicit(Adjoint):
                 f"no less than {failure.least:.3g} is reached; use more dynamics.steps or a larger gradient.tolerance"
             ) from failure
         held = programs.held(p, base, point.x)
-        (loss, terms), (slope, explicit) = programs.loss(np.zeros_like(point.x), p, held, base, point.neighbors)
+        factors = ready.factors.get(problem.name)
+        (loss, terms), (slope, explicit) = programs.loss(
+            np.zeros_like(point.x), p, held, base, point.neighbors, factors
+        )
         try:
-            noise = programs.rounding(point, p, held, base, slope)
+            noise = programs.rounding(point, p, held, base, slope, factors)
             solution = solved(point, np.asarray(slope, dtype=float), noise, start)
         except Saddle as failure:
             raise NumericalError(
@@ -160,7 +163,7 @@ class _Programs:
         return max(
             look.planned(x, p, base),
             self._product.planned(x, p, base, neighbors, forces),
-            self.loss.planned(x, p, x, base, neighbors),
+            self.loss.planned(x, p, x, base, neighbors, None),
             self.shift.planned(p, x, base, neighbors, forces, jax.ShapeDtypeStruct((3,), forces.dtype)),
         )
 
@@ -202,7 +205,7 @@ class _Programs:
         """H v: H is symmetric, so that the adjoint of the forces gives it."""
         return -jax.vjp(lambda y: self._forces(y, p, base, neighbors), x)[1](v)[0]
 
-    def _loss(self, zero: Array, p: P, held: Array, base: Values, neighbors: Neighbors) -> Any:
+    def _loss(self, zero: Array, p: P, held: Array, base: Values, neighbors: Neighbors, factors: Array | None) -> Any:
         """(loss, terms) of the structure at rest, and their derivative by its positions and, at fixed (fractional)
         positions, by the parameters."""
         problem = self._problem
@@ -213,13 +216,13 @@ class _Programs:
             state = State(x, jnp.zeros_like(x), jnp.zeros_like(x), problem.box(values), step)
             frame = problem.dynamics.frame(values, state, neighbors)
             rows = [jax.tree.map(lambda row: row[None], term.observable.measure(frame)) for term in problem.terms]
-            loss, terms = problem.finish(rows)
+            loss, terms = problem.finish(rows, factors)
             return loss, (loss, terms)
 
         slopes, out = jax.grad(measured, argnums=(0, 1), has_aux=True)(zero, dict(p))
         return out, slopes
 
-    def rounding(self, point: Point, p: P, held: Array, base: Values, slope: Array) -> float:
+    def rounding(self, point: Point, p: P, held: Array, base: Values, slope: Array, factors: Array | None) -> float:
         """What rounding of the coordinates makes of a component of the loss's slope, times a hundred.
 
         The slope of an energy is zero at its minimum: nothing is left of it but rounding.
@@ -227,7 +230,7 @@ class _Programs:
         size = float(np.max(np.abs(point.x), initial=0))
         drawn = np.random.default_rng(2).standard_normal(point.x.shape)
         aside = np.asarray(point.epsilon**0.5 * size * drawn, point.x.dtype)
-        _, (other, _) = self.loss(aside, p, held, base, point.neighbors)
+        _, (other, _) = self.loss(aside, p, held, base, point.neighbors, factors)
         change = float(np.linalg.norm(np.asarray(other, dtype=float) - np.asarray(slope, dtype=float)))
         return 100 * point.epsilon**0.5 * change / float(np.linalg.norm(drawn))
 

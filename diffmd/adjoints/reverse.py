@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import jax
 import numpy as np
 from jaxtyping import Array
 from pydantic import Field
@@ -185,12 +186,13 @@ class Reverse(Adjoint):
 
         planned = problem.segments(chosen.longest)
         end, _ = march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
-        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
+        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces, ready.factors.get(problem.name))
 
         def back(row_cts: Any, progress: Progress) -> tuple[P, P, list[Array]]:
             """What the parameters get from cotangents of the rows, before and after the first state's; the probes."""
             cotangents = Cotangents(rows, row_cts)
-            ct, total = programs.zeros((end, dict(p)))
+            ct: Floats = jax.tree.map(_zeros, end)
+            total = jax.tree.map(_zeros, dict(p))
             probes: list[Array] = []
             for first_of_group in reversed(range(0, len(tape), chosen.group)):
                 group = tape[first_of_group : first_of_group + chosen.group]
@@ -247,6 +249,12 @@ class Reverse(Adjoint):
         if name not in self._kept:
             self._kept[name] = kept_of(flow, p, base, control.plan)
         return self._kept[name]
+
+
+def _zeros(like: Array) -> Any:
+    """Zeros of an array's shape and dtype, on its devices; JAX's own would be a compiled program for each shape."""
+    zeros = np.zeros(like.shape, like.dtype)
+    return zeros if len(like.devices()) == 1 else jax.device_put(zeros, like.sharding)
 
 
 def _starts(programs: Programs, p: P, base: Values, key: Array, group: Sequence[_Done]) -> list[_Point]:

@@ -102,15 +102,11 @@ class Programs:
 
         return self._once(("rerun", shape), rerun)
 
-    def zeros(self, like: Any) -> Any:
-        """Zeros of the shapes of arrays, in one program."""
-        return self._once("zeros", lambda arrays: jax.tree.map(jnp.zeros_like, arrays))(like)
-
     def finish(self, choice: Choice) -> Any:
-        """(pieces) -> loss, terms, cotangents of the pieces."""
+        """(pieces, factors) -> loss, terms, cotangents of the pieces."""
 
-        def finished(pieces: Any) -> Any:
-            loss, vjp, terms = jax.vjp(lambda q: self._flow.finish(choice, q), pieces, has_aux=True)
+        def finished(pieces: Any, factors: Array | None) -> Any:
+            loss, vjp, terms = jax.vjp(lambda q: self._flow.finish(choice, q, factors), pieces, has_aux=True)
             return loss, terms, vjp(jnp.ones_like(loss))[0]
 
         return self._once(("finish", choice), finished)

@@ -183,7 +183,7 @@ class _Walk:
             tape.append((segment, control.shape(segment)))
             state = rolled.state
             progress(segment.steps)
-        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces)
+        loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces, ready.factors.get(problem.name))
 
         def back(row_cts: Any, progress: Progress) -> tuple[P, list[Any]]:
             """What the parameters get from cotangents of the rows, and the norms."""

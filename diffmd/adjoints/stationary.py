@@ -26,7 +26,6 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.sparse.linalg import LinearOperator, cg
 
 from diffmd.forcefield import Neighbors
 
@@ -223,6 +222,8 @@ class _System:
         Returns:
             The solution, and whether it is one: else the last before the search met a direction without curvature.
         """
+        from scipy.sparse.linalg import LinearOperator, cg
+
         last = np.zeros_like(right)
 
         def keep(solution: Vector) -> None:

@@ -49,9 +49,48 @@ Rtol = Annotated[
     float | None,
     typer.Option("--rtol", min=0.0, help="Relative tolerance. Default: 1e-6 double, 1e-2 single.", show_default=False),
 ]
+Full = Annotated[
+    bool,
+    typer.Option("--full", metavar="", help="All of the built-in set (several minutes); default: one case a family."),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="PATTERN",
+        help="Cases of all of the built-in set, or a config's parameters, by a part of their name or a glob.",
+        show_default=False,
+    ),
+]
 Over = Annotated[
     str,
     typer.Option("--over", metavar="PATH=START:STOP:NUM", help="What to scan, ends included.", show_default=False),
+]
+
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes", metavar="N,...", help="Liquids of so many atoms. Default: 50,500,4000,32000.", show_default=False
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", metavar="double,single", help="Default: both; of a config its own.", show_default=False
+    ),
+]
+Threads = Annotated[
+    str | None,
+    typer.Option(
+        "--threads",
+        metavar="N,...",
+        help="Each case on so many cores, to which its process is pinned. Default: 1,2; of a config all.",
+        show_default=False,
+    ),
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option("--repeats", min=1, help="Time each run so often. Default: for some seconds.", show_default=False),
 ]
 
 
@@ -112,12 +151,12 @@ def simulate(
     """Run the dynamics; write the trajectory and the observables."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.simulate import simulate
 
         return simulate(request, reporter)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("simulate", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("gradient", rich_help_panel=RUNS)
@@ -143,7 +182,7 @@ def gradient(
     """
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         if dry_run:
             from diffmd.commands.dry_run import dry_run as forecast
 
@@ -152,7 +191,7 @@ def gradient(
 
         return gradient(request, reporter, method)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("gradient", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("fd-check", rich_help_panel=RUNS, help="The same as gradcheck.")
@@ -161,6 +200,8 @@ def gradcheck(
     config: opt.OptionalConfig = None,
     methods: Methods = None,
     rtol: Rtol = None,
+    full: Full = False,
+    only: Only = None,
     overrides: opt.Set = None,
     parameters: opt.Parameters = None,
     output: opt.Output = None,
@@ -178,17 +219,17 @@ def gradcheck(
     """
     request = _request(config, overrides, parameters, output, overwrite, False, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.gradcheck import gradcheck
 
-        return gradcheck(request, reporter, tuple(methods or ()), rtol)
+        return gradcheck(request, reporter, tuple(methods or ()), rtol, full, only)
 
     def show(result: CommandResult) -> None:
         render.gradcheck_table(result.answer["rows"])
         for line in result.summary:
             render.out(line)
 
-    run_command(work, device, Talk(quiet, as_json, debug), show)
+    run_command("gradcheck", request, work, Talk(quiet, as_json, debug), show)
 
 
 @app.command("train", rich_help_panel=RUNS)
@@ -208,12 +249,12 @@ def train(
     """Optimize the parameters."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.train import train
 
         return train(request, reporter)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("train", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("scan", rich_help_panel=RUNS)
@@ -234,17 +275,21 @@ def scan(
     """Compute loss and gradient along a grid of values."""
     request = _request(config, overrides, parameters, output, overwrite, resume, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
+    def work(request: Request, reporter: Reporter) -> CommandResult:
         from diffmd.commands.scan import scan
 
         return scan(request, reporter, over)
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("scan", request, work, Talk(quiet, as_json, debug))
 
 
 @app.command("bench", rich_help_panel=RUNS)
 def bench(
     config: opt.OptionalConfig = None,
+    sizes: Sizes = None,
+    precision: Precision = None,
+    threads: Threads = None,
+    repeats: Repeats = None,
     overrides: opt.Set = None,
     output: opt.Output = None,
     overwrite: opt.Overwrite = False,
@@ -254,15 +299,18 @@ def bench(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Measure this machine: time a step, and what a gradient costs."""
+    """Measure this machine: time steps and gradients of liquids, or of a config; each case in a process of its own.
+
+    Lists: the part of the run that builds neighbor lists. Buffers: of the run / of the gradient.
+    """
     request = _request(config, overrides, None, output, overwrite, False, device, no_python)
 
-    def work(reporter: Reporter) -> CommandResult:
-        from diffmd.commands.bench import bench
+    def work(request: Request, reporter: Reporter) -> CommandResult:
+        from diffmd.commands.bench import Choice, bench
 
-        return bench(request, reporter)
+        return bench(request, reporter, Choice(sizes, precision, threads, repeats))
 
-    run_command(work, device, Talk(quiet, as_json, debug))
+    run_command("bench", request, work, Talk(quiet, as_json, debug))
 
 
 for tool in tools.COMMANDS:

@@ -16,7 +16,7 @@ from diffmd.cli import render
 from diffmd.cli.progress import make_reporter, say
 from diffmd.cli.signals import stop_signals
 from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult
+from diffmd.commands.request import CommandResult, Request
 from diffmd.errors import DiffmdError, Interrupted
 
 Show = Callable[[CommandResult], None]
@@ -37,32 +37,51 @@ def show_summary(result: CommandResult) -> None:
         render.out(line)
 
 
-def run_command(work: Callable[[Reporter], CommandResult], device: str, talk: Talk, show: Show = show_summary) -> None:
+def run_command(
+    command: str,
+    request: Request,
+    work: Callable[[Request, Reporter], CommandResult],
+    talk: Talk,
+    show: Show = show_summary,
+) -> None:
     """Runs a command that computes: with a device, progress, and signals that leave a checkpoint.
+
+    Its config is read, and a line says what it is about, before anything slow is imported.
 
     Raises:
         typer.Exit: always, with the command's exit code.
     """
     with told_failures(talk.debug):
         with stop_signals() as signals, stdout_for_the_answer_alone(talk.json):
+            from diffmd.cli.opening import opening_line
+
+            request = request.read()
+            reporter = make_reporter(talk.quiet, signals.code)
+            reporter.message(opening_line(command, request))
             # JAX is imported from here on, never for --help.
             from diffmd.cli.runtime import prepare
 
-            prepare(device)
-            reporter = make_reporter(talk.quiet, signals.code)
+            prepare(request.device)
             try:
-                result = work(reporter)
+                result = work(request, reporter)
             finally:
                 reporter.finish()
         answer(result, talk, show)
 
 
 def run_tool(
-    work: Callable[[], CommandResult], talk: Talk, show: Show = show_summary, next_to_stderr: bool = False
+    work: Callable[[], CommandResult],
+    talk: Talk,
+    show: Show = show_summary,
+    next_to_stderr: bool = False,
+    opening: str = "",
 ) -> None:
-    """Runs a command that only looks or writes files. Raises typer.Exit: always, with the command's exit code."""
+    """Runs a command that only looks or writes files; `opening` says on stderr what it is about, where that takes
+    a while. Raises typer.Exit: always, with the command's exit code."""
     with told_failures(talk.debug):
         with stdout_for_the_answer_alone(talk.json):
+            if opening and not talk.quiet:
+                say(opening)
             result = work()
         answer(result, talk, show, next_to_stderr)
 

@@ -14,7 +14,7 @@ from diffmd.cli import options as opt
 from diffmd.cli import render
 from diffmd.cli.execute import Talk, run_tool
 from diffmd.cli.progress import say, say_warning
-from diffmd.commands.request import CommandResult, typed
+from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.errors import ConfigError
 
 _WITH_PICTURES = ("simulate", "gradient", "train", "scan")
@@ -61,7 +61,7 @@ def plot(
         moving = any(run.glob("trajectory*.h5md"))
         return _files(files, typed("animate" if moving else "inspect", run))
 
-    run_tool(work, Talk(quiet, as_json, debug))
+    run_tool(work, Talk(quiet, as_json, debug), opening=f"plot of {run}: {kind or 'all there is'}")
 
 
 def animate(
@@ -95,7 +95,7 @@ def animate(
 
         return _files(animate(run, film_format, trajectory, max_frames, fps, pixels), typed("inspect", run))
 
-    run_tool(work, Talk(quiet, as_json, debug))
+    run_tool(work, Talk(quiet, as_json, debug), opening=f"film of {run}: up to {max_frames} frames")
 
 
 def export(
@@ -140,7 +140,7 @@ def export(
         chosen = None if frames is None else parse_frames(frames)
         return _files(export(run, output, file_format, chosen, table, overwrite), typed("inspect", run))
 
-    run_tool(work, Talk(quiet, as_json, debug))
+    run_tool(work, Talk(quiet, as_json, debug), opening=f"export of {run} into {output}")
 
 
 def inspect(
@@ -225,14 +225,19 @@ def validate(
     """Check a config as runs do; print it with every default filled in, and what a run starts from."""
 
     def work() -> CommandResult:
+        from diffmd.cli.opening import opening_line
         from diffmd.cli.runtime import prepare
 
+        request = Request(config, tuple(overrides or ())).read()
+        assert request.written is not None
+        if not quiet:
+            say(opening_line("validate", request))
         # The forces at the start are computed, which is done before a GPU is awake.
         prepare("cpu")
         from diffmd.commands.setup_rows import setup_rows
-        from diffmd.commands.validate import validate
+        from diffmd.commands.validate import checked
 
-        result = validate(config, tuple(overrides or ()))
+        result = checked(request.written)
         answer = {
             "valid": True,
             "warnings": list(result.warnings),

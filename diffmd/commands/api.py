@@ -79,6 +79,8 @@ def gradcheck(
     *,
     methods: Sequence[str] = (),
     rtol: float | None = None,
+    full: bool = False,
+    only: str | None = None,
     set: Overrides = (),
     parameters: str | None = None,
     output: Location | None = None,
@@ -91,11 +93,14 @@ def gradcheck(
     Args:
         methods: which to check; none: all that apply.
         rtol: relative tolerance; None: 1e-6 in double, 1e-2 in single precision.
+        full: all of the built-in set, which takes minutes, and not one case a family.
+        only: of all of the built-in set the cases, of a config the parameters, whose name has this in it or fits it as
+            a glob.
 
     Raises the errors of `diffmd.errors`; a row that does not agree raises nothing, see ``passed``.
     """
     request = _request(config, set, parameters, output, overwrite, False, device, allow_python)
-    return gradcheck_command(request, SilentReporter(), tuple(methods), rtol).answer
+    return gradcheck_command(request, SilentReporter(), tuple(methods), rtol, full, only).answer
 
 
 def train(

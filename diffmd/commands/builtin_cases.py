@@ -5,7 +5,7 @@ Each case is a config, checked like any other. Steps are few, so that nothing is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffmd.commands.builtin_observables import (
@@ -29,6 +29,8 @@ _LJ: Data = {
     "cutoff": {"kind": "shifted_force", "distance": 1.9},
 }
 _ENERGY: Data = {"observable": {"kind": "potential_energy"}, "compare": "none"}
+_THIRD: Data = {"from": 3, "every": 3}
+"""Frames all of one stride from the first step on are one program's; each other schedule is compiled by itself."""
 
 
 def _fluid(potential: Data, loss: list[Data], parameters: list[Any], **dynamics: Any) -> Data:
@@ -81,11 +83,11 @@ def _molecules(potentials: Data, loss: list[Data], parameters: list[Any], **dyna
 
 _BONDS: Data = {"kind": "harmonic_bond", "bonds": [[0, 1], [1, 2], [3, 4], [4, 5]], "r0": 0.65, "k": 90.0}
 _ANGLES: Data = {"kind": "harmonic_angle", "angles": [[0, 1, 2], [3, 4, 5]], "theta0": 1.8, "k": 12.0}
-_ENDS: Data = {"observable": {"kind": "distance", "pairs": [[0, 2], [3, 5]]}, "target": 1.0, "frames": "all"}
+_ENDS: Data = {"observable": {"kind": "distance", "pairs": [[0, 2], [3, 5]]}, "target": 1.0, "frames": _THIRD}
 _TRIANGLE: Data = {"observable": {"kind": "distance", "pairs": [[0, 2], [2, 3], [3, 5]]}, "target": 1.0}
 _RDF: Data = {
     "observable": {"kind": "rdf", "types": ["A", "B"], "range": [0.8, 1.9], "bins": 8, "width": 0.1},
-    "frames": {"from": 4, "to": 12, "every": 4},
+    "frames": {"from": 4, "every": 4},
     "target": 1.0,
 }
 
@@ -137,7 +139,7 @@ DYNAMICS: Mapping[str, Data] = {
     "lennard_jones by type, energies": _fluid(
         _TABLE,
         [
-            _ENERGY,
+            {**_ENERGY, "frames": "all"},
             {"observable": {"kind": "total_energy"}, "frames": "all", "reduce": "variance", "compare": "none"},
             {"observable": {"kind": "kinetic_energy"}, "frames": "all", "reduce": "none", "target": 20.0},
         ],
@@ -157,7 +159,7 @@ DYNAMICS: Mapping[str, Data] = {
     "lennard_jones without cutoff, no box, langevin": {
         **_fluid(
             {"kind": "lennard_jones", "sigma": 1.0, "epsilon": 1.0},
-            [{"observable": {"kind": "temperature"}, "frames": "all", "target": 0.7}],
+            [{"observable": {"kind": "temperature"}, "frames": _THIRD, "target": 0.7}],
             ["potentials.lj", "dynamics.integrator"],
             integrator=_LANGEVIN,
         ),
@@ -188,7 +190,7 @@ DYNAMICS: Mapping[str, Data] = {
             "bond": {**_BONDS, "r0": [0.65, 0.7, 0.68, 0.66]},
             "angle": {**_ANGLES, "theta0": {"C-O-C": 1.8}, "k": {"C-O-C": 12.0}},
         },
-        [_ENDS, {**_ENERGY, "weight": 0.1}],
+        [_ENDS, {**_ENERGY, "frames": _THIRD, "weight": 0.1}],
         ["potentials.bond", "potentials.angle"],
     ),
     "neural_bond as a force": _molecules(
@@ -254,9 +256,25 @@ CASES: Mapping[str, Data] = {
     "correlations and fluctuations": _fluid(_LJ, over_the_series(FLUID_SERIES), _OBSERVED, thermostat=_RATES),
     **{
         f"{named(one)}, in every reduction": _molecules(
-            _BENT, in_every_reduction(one), _OBSERVED_MOLECULES, thermostat={**_RATES, "tau": 0.5}
+            _BENT, in_every_reduction(one), _OBSERVED_MOLECULES, steps=12, thermostat={**_RATES, "tau": 0.5}
         )
         for one in MOLECULES
     },
-    "flexibility": _molecules(_BENT, over_the_series(MOLECULES_SERIES), _OBSERVED_MOLECULES),
+    "flexibility": _molecules(_BENT, over_the_series(MOLECULES_SERIES), _OBSERVED_MOLECULES, steps=12),
 }
+
+ONE_A_FAMILY: Sequence[str] = (
+    "lennard_jones shifted_force, rescale, nearest_distance",
+    "lennard_jones switch, geometric mixing, cell list",
+    "harmonic_bond, harmonic_angle, berendsen",
+    "neural_bond as an energy, langevin",
+    "spline_pair of two types, linear core",
+    "fene_bond by type and term",
+    "langevin, averages by reweight",
+    "quickmin, frequencies, implicit",
+    "potential_energy, pressure, in every reduction",
+    "correlations and fluctuations",
+    "angle, dihedral, in every reduction",
+)
+"""Of each family of potentials, integrators, thermostats, observables and gradient methods one case: what is checked
+in a minute or two."""

@@ -101,7 +101,7 @@ def in_every_reduction(observables: Sequence[Data]) -> list[Data]:
 
 def over_the_series(observables: Sequence[Data]) -> list[Data]:
     """A loss with a term for each observable of a series."""
-    return [{"observable": one, "frames": {"from": 2, "to": 12}, "compare": "none"} for one in observables]
+    return [{"observable": one, "frames": {"from": 1, "to": 12}, "compare": "none"} for one in observables]
 
 
 def named(observables: Sequence[Data]) -> str:

@@ -3,81 +3,92 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from diffmd.adjoints.check import Row, check
-from diffmd.adjoints.methods import MethodSpec, ReverseSpec
-from diffmd.adjoints.zeros import parameter_slopes
-from diffmd.commands.builtin_cases import CASES
-from diffmd.commands.experiment import (
-    changed_options,
-    check_stop,
-    copied,
-    explained,
-    made_ready,
-    resources,
-    starting_parameters,
-)
-from diffmd.commands.facts import Facts, facts_of
-from diffmd.commands.quiet import QuietReporter
+from diffmd.adjoints.verdicts import Row
+from diffmd.commands.experiment import changed_options
+from diffmd.commands.facts import Facts
+from diffmd.commands.gradcheck_groups import Group, built_in
+from diffmd.commands.gradcheck_work import METHODS, Check, Checked, Task
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
-from diffmd.config.build import Experiment, build
+from diffmd.commands.side_by_side import cores, side_by_side
 from diffmd.config.checks.check import require_loss, warnings
-from diffmd.config.checks.methods import method_problems
-from diffmd.config.loading import LoadedConfig, load_data
 from diffmd.config.schema import Config
-from diffmd.dynamics.march import DivergedError
 from diffmd.errors import ConfigError
 from diffmd.io.results import write_gradcheck
 from diffmd.io.values import plain
-from diffmd.objective import P, Ready
-from diffmd.spec import METHODS as KINDS
 
-METHODS = ("reverse", "forward", "reversible", "implicit", "reweight")
-"""What can be checked, where it fits the config; finite differences are the judge, of reweight those on
-the same frames."""
 _OF_ANOTHER = ("truncate", "clip", "replicas")
 """Options that change what a gradient is of."""
 
 
 def gradcheck(
-    request: Request, reporter: Reporter, methods: Sequence[str] = (), rtol: float | None = None
+    request: Request,
+    reporter: Reporter,
+    methods: Sequence[str] = (),
+    rtol: float | None = None,
+    full: bool = False,
+    only: str | None = None,
 ) -> CommandResult:
-    """Checks a config, or without one the built-in set; exit code 4 unless every row agrees."""
+    """Checks a config, or without one the built-in set; exit code 4 unless every row agrees.
+
+    Args:
+        full: all of the built-in set, and not one case a family.
+        only: a part of, or a glob for, the names of cases of all of the built-in set; of a config, of its parameters.
+    """
     chosen = _methods(methods)
     if rtol is not None and not rtol > 0:
         raise ConfigError(f"--rtol {rtol:g}: the relative tolerance is more than 0")
-    options = {"methods": ",".join(chosen), "rtol": str(rtol)}
+    if full and request.config is not None:
+        raise ConfigError("--full is all of the built-in set; leave it out, or the config")
+    if request.parameters is not None and request.config is None:
+        raise ConfigError("--parameters: the built-in set starts from values of its own; name a config")
+    options = {"methods": ",".join(chosen), "rtol": str(rtol), "full": str(full), "only": only or ""}
     with Session.open(request, reporter, "gradcheck", options) as session:
         if session.done is not None:
             return session.done
-        if session.loaded is not None:
+        if session.loaded is None:
+            tasks = [Task(group, None) for group in built_in(full, only)]
+            check = Check(session.request, chosen, rtol, None, None, True)
+        else:
             require_loss(session.config)
             for warning in [*warnings(session.config), *_left_out(session.config)]:
                 session.reporter.warning(warning)
-            cases: Mapping[str, LoadedConfig] = {Path(str(request.config)).stem: session.loaded}
-        else:
-            cases = {name: load_data(data) for name, data in CASES.items()}
-        fitting = {name: _fitting(loaded, chosen, session.loaded is not None) for name, loaded in cases.items()}
-        built = {name: build(loaded, allow_python=request.allow_python) for name, loaded in cases.items()}
-        start = {name: starting_parameters(experiment, session.learned) for name, experiment in built.items()}
+            check = Check(session.request, chosen, rtol, only, session.learned, False)
+            group = Group(session.loaded, {Path(str(request.config)).stem: None})
+            # What is wrong with it is said before anything is written.
+            tasks = [Task(group, check.prepared(group))]
         session.begin()
-        rows: list[Row] = []
-        session.reporter.start(len(cases), "cases", "gradcheck")
-        for name, experiment in built.items():
-            found = _case(session, name, experiment, start[name], fitting[name], rtol)
-            rows += found
-            bad = sum(row.verdict != "agrees" for row in found)
-            session.reporter.advance(1, f"{name}: {len(found) - bad} of {len(found)} agree")
-            check_stop(session.reporter)
+        found: dict[str, Checked] = {}
+        count = sum(len(task.group.losses) for task in tasks)
+        workers = min(cores(), len(tasks))
+        if session.loaded is None:
+            session.reporter.message(f"{count} cases{f', {workers} at a time' if workers > 1 else ''}")
+        session.reporter.start(count, "cases", "gradcheck")
+
+        def told(task: Task, checked: Checked) -> None:
+            for case in task.group.losses:
+                found[case] = checked
+                session.reporter.message(checked.line(case))
+                session.reporter.advance(1)
+
+        # The longest first, so that none of them stands alone at the end.
+        longest = sorted(tasks, key=lambda task: -len(task.group.losses))
+        double = session.precision == "double"
+
+        def work(task: Task, reporter: Reporter) -> Checked:
+            return check.checked(task, workers, reporter)
+
+        side_by_side(work, longest, workers, session.reporter, told, session.device, double)
         session.reporter.finish()
+        cases = [case for task in tasks for case in task.group.losses]
+        rows = [row for case in cases for row in found[case].rows if row.case == case]
         passed = all(row.verdict == "agrees" for row in rows)
-        facts = {name: facts_of(loaded) for name, loaded in cases.items()}
-        told = [{**plain(dataclasses.asdict(row)), **_unit(facts[row.case], row)} for row in rows]
-        answer = {"passed": passed, "rows": told}
+        told_rows = [{**plain(dataclasses.asdict(row)), **_unit(found[row.case].facts, row)} for row in rows]
+        answer = {"passed": passed, "rows": told_rows}
         write_gradcheck(session.folder, answer)
         agree = sum(row.verdict == "agrees" for row in rows)
         lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
@@ -109,54 +120,3 @@ def _left_out(config: Config) -> list[str]:
         for name in changed_options(config.gradient)
         if name in _OF_ANOTHER
     ]
-
-
-def _fitting(loaded: LoadedConfig, asked: Sequence[str], own: bool) -> tuple[str, ...]:
-    """The methods, of those asked for or of all, that fit a config; of the user's `own` none that was asked for is left
-    out in silence."""
-    fitting = []
-    # Of averages over the ensemble, and not of one run: what is checked by itself is what the config asks for.
-    configured = vars(loaded.config.gradient)["method"]
-    for method in asked or ((configured,) if configured == "reweight" else METHODS):
-        spec = KINDS.members[method]()
-        assert isinstance(spec, MethodSpec)
-        refused = next(method_problems(loaded.config, spec), None)
-        if refused is None:
-            fitting.append(method)
-        elif asked and own:
-            raise ConfigError(f"--method {method}: {refused.message}", refused.path)
-    return tuple(fitting)
-
-
-def _case(
-    session: Session, name: str, experiment: Experiment, p: P, methods: Sequence[str], rtol: float | None
-) -> list[Row]:
-    quiet = QuietReporter(session.reporter)
-    ready = made_ready(experiment, p, quiet)
-    spec = experiment.loaded.config.gradient
-    memory = resources().memory if not isinstance(spec, ReverseSpec) or spec.memory == "auto" else spec.memory
-
-    def fresh() -> Ready:
-        return copied(ready)
-
-    def progress(done: int) -> None:
-        check_stop(session.reporter)
-
-    try:
-        balance = session.loaded is None
-        odd = parameter_slopes(experiment.objective, p, experiment.values)
-        return check(
-            name,
-            experiment.objective,
-            fresh,
-            p,
-            methods,
-            memory,
-            rtol,
-            quiet.message,
-            progress,
-            balance=balance,
-            odd=odd,
-        )
-    except DivergedError as failure:
-        raise explained(experiment, ready, p, failure) from failure

@@ -62,9 +62,23 @@ def link_first(experiment: Experiment, folder: Path, stem: str = "trajectory") -
         link(folder / f"{stem}.h5md", trajectory_name(experiment, experiment.systems[0], stem))
 
 
+def recorder_of(one: BuiltSystem) -> Recorder:
+    """What runs a system and keeps of each frame what its trajectory file takes; runs that share it share its compiled
+    programs."""
+    dynamics = one.problem.dynamics
+
+    def keep(frame: Frame, state: State) -> dict[str, Array]:
+        temperature = dynamics.temperature(frame.masses, frame.velocities)
+        extra = {name: observable.measure(frame) for name, observable in one.recorded.items()}
+        return {**whole_frame(frame, state), "temperature": temperature, **extra}
+
+    return Recorder(one.problem, keep)
+
+
 def record(
     experiment: Experiment,
     one: BuiltSystem,
+    recorder: Recorder,
     ready: Ready,
     p: P,
     path: Path,
@@ -75,6 +89,9 @@ def record(
 ) -> State:
     """Runs one system's trajectory and writes every `every`-th frame, step 0 included, to `path`.
 
+    Args:
+        recorder: the system's, of `recorder_of`.
+
     Raises:
         NumericalError: the run left the finite numbers; the frames before are on disk.
         OutputError: the file cannot be written.
@@ -83,13 +100,6 @@ def record(
     dynamics = problem.dynamics
     dt = float(problem.values(p, base)["dynamics.integrator.dt"])
     time = functools.partial(dynamics.time, dt=dt)
-
-    def keep(frame: Frame, state: State) -> dict[str, Array]:
-        temperature = dynamics.temperature(frame.masses, frame.velocities)
-        extra = {name: observable.measure(frame) for name, observable in one.recorded.items()}
-        return {**whole_frame(frame, state), "temperature": temperature, **extra}
-
-    recorder = Recorder(problem, keep)
     first: Mapping[str, Any] | None = None
     if restart is None:
         longest = segment_length(one, control, every)
@@ -140,8 +150,8 @@ def topology(one: BuiltSystem, values: Mapping[str, Array]) -> Topology:
     return Topology(
         system.types,
         system.type_names,
-        np.asarray(system.masses(values)),
-        np.asarray(system.charges(values)),
+        system.host_masses(values),
+        system.host_charges(values),
         one.bonds,
         one.problem.box_shape != "none",
         one.names,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from diffmd.config.reading import WrittenConfig
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -24,6 +27,7 @@ class Request:
         device: where to compute.
         allow_python: whether a config may name Python files of the user's own.
         argv: the command line as typed, for the record.
+        written: the config as read already; None: it is still to be read.
     """
 
     config: Path | None = None
@@ -35,6 +39,17 @@ class Request:
     device: Device = "auto"
     allow_python: bool = True
     argv: tuple[str, ...] = ()
+    written: WrittenConfig | None = None
+
+    def read(self) -> Request:
+        """The same request with its config read, where there is one. Raises ConfigError for what is no YAML mapping,
+        and for an override that names nothing."""
+        if self.config is None or self.written is not None:
+            return self
+        # PyYAML takes a while to import, which `diffmd --help` must not pay.
+        from diffmd.config.reading import read
+
+        return dataclasses.replace(self, written=read(self.config, self.overrides))
 
 
 def typed(*words: object) -> str:

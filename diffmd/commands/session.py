@@ -23,7 +23,7 @@ from diffmd.commands.resuming import check_config, check_options
 from diffmd.compiler import compiler_options
 from diffmd.config.files import input_files
 from diffmd.config.fingerprint import fingerprinted
-from diffmd.config.loading import LoadedConfig, load, located
+from diffmd.config.loading import LoadedConfig, load_written, located
 from diffmd.config.schema import Config
 from diffmd.config.start_files import start_notes
 from diffmd.config.writing import with_files, write_text
@@ -161,7 +161,8 @@ class Session:
             NumericalError: memory ran out inside the session.
             OutputError: reading or writing failed.
         """
-        loaded = None if request.config is None else load(request.config, request.overrides, loss=command != "simulate")
+        written = request.read().written
+        loaded = None if written is None else load_written(written, loss=command != "simulate")
         precision = "double" if loaded is None else loaded.config.precision
         folder = output_folder(request, command, loaded)
         with contextlib.ExitStack() as stack:

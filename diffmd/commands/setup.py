@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from diffmd.box import minimum_image, volume
+from diffmd.box import minimum_image
 from diffmd.config.build import BuiltSystem
 from diffmd.config.checks.interactions import NotRead
 from diffmd.diagnosis import (
@@ -27,9 +27,10 @@ from diffmd.diagnosis import (
 )
 from diffmd.dynamics.march import NonFiniteError
 from diffmd.dynamics.schedule import Segment
-from diffmd.forcefield import ForceField
+from diffmd.forcefield import ForceField, Neighbors
 from diffmd.neighbors import NeighborList, build, plan
 from diffmd.objective import P, Problem, Ready
+from diffmd.programs import Program
 from diffmd.simulation import explain
 from diffmd.system import Values
 from diffmd.units import Units
@@ -101,7 +102,7 @@ def setup_of(one: BuiltSystem, p: P, ready: Ready) -> Setup:
     """
     problem, held = one.problem, ready.values[one.name]
     system, values = problem.dynamics.system, problem.values(p, held)
-    box, masses = problem.box(values), np.asarray(system.masses(values), float)
+    box, masses = problem.box(values), np.asarray(system.host_masses(values), float)
     unseen = _unseen(problem, values)
     seen = _without(problem, unseen)
     known = bool(seen.dynamics.forcefield.potentials)
@@ -111,10 +112,9 @@ def setup_of(one: BuiltSystem, p: P, ready: Ready) -> Setup:
         raise explain(seen, p, held, ready.key, ready.controls[one.name], failure)
     moves: Any = one.effective.dynamics.integrator
     dt = float(moves.build().parameters["dt"])
-    space = float(volume(box)) if box.periodic else None
+    space = abs(float(np.linalg.det(np.asarray(box.vectors, float)))) if box.periodic else None
     vibration = stiffest_period(seen, values) if known else None
     cutoff = seen.dynamics.forcefield.cutoff
-    temperature = problem.dynamics.temperature(system.masses(values), values["system.velocities"])
     return Setup(
         name=one.name,
         units=system.units.name,
@@ -126,7 +126,7 @@ def setup_of(one: BuiltSystem, p: P, ready: Ready) -> Setup:
         cutoff=cutoff,
         neighbors=None if cutoff is None else _neighbors_within(seen, values, cutoff),
         degrees_of_freedom=problem.dynamics.degrees_of_freedom,
-        temperature=float(temperature),
+        temperature=_temperature(problem, values),
         bath_temperature=_bath(one, values),
         lightest=float(masses.min()),
         shortest_distance=shortest_distance(problem, values),
@@ -175,11 +175,25 @@ def _without(problem: Problem, unseen: set[str]) -> Problem:
 
 def _neighbors_within(problem: Problem, values: Values, cutoff: float) -> float:
     """How many atoms that interact with it lie within the cutoff of an atom, on average."""
-    near, x, box = listed(problem, values), values["system.positions"], problem.box(values)
-    others = x[near.indices] if isinstance(near, NeighborList) else x[None]
-    d = x[:, None] - others
-    d = jnp.stack(minimum_image(box, (d[..., 0], d[..., 1], d[..., 2])), axis=-1)
-    return float(jnp.mean(jnp.sum(near.mask & (jnp.sum(d * d, axis=-1) < cutoff**2), axis=1)))
+
+    def mean(values: Values, near: Neighbors) -> Array:
+        x = values["system.positions"]
+        others = x[near.indices] if isinstance(near, NeighborList) else x[None]
+        d = x[:, None] - others
+        d = jnp.stack(minimum_image(problem.box(values), (d[..., 0], d[..., 1], d[..., 2])), axis=-1)
+        return jnp.mean(jnp.sum(near.mask & (jnp.sum(d * d, axis=-1) < cutoff**2), axis=1))
+
+    return float(Program(mean)(values, listed(problem, values)))
+
+
+def _temperature(problem: Problem, values: Values) -> float:
+    """Of the velocities in the values."""
+    dynamics = problem.dynamics
+
+    def temperature(values: Values) -> Array:
+        return dynamics.temperature(dynamics.system.masses(values), values["system.velocities"])
+
+    return float(Program(temperature)(values))
 
 
 def _bath(one: BuiltSystem, values: Values) -> float | None:

@@ -13,6 +13,7 @@ from diffmd.commands.recording import (
     Restart,
     link_first,
     record,
+    recorder_of,
     segment_length,
     state_arrays,
     state_of,
@@ -67,7 +68,7 @@ def _one(
         session.check_stop()
 
     path = session.folder / trajectory_name(experiment, one)
-    record(experiment, one, ready, p, path, every, session.reporter, saved, restart)
+    record(experiment, one, recorder_of(one), ready, p, path, every, session.reporter, saved, restart)
 
 
 def _checkpoint_path(session: Session, one: BuiltSystem) -> Path:

@@ -25,7 +25,7 @@ from diffmd.commands.experiment import (
 from diffmd.commands.facts import facts_of
 from diffmd.commands.quiet import QuietReporter
 from diffmd.commands.readable import value_text
-from diffmd.commands.recording import link_first, record, trajectory_name
+from diffmd.commands.recording import link_first, record, recorder_of, trajectory_name
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
@@ -110,6 +110,7 @@ class _Training:
         session.tell_devices(self.replicas)
         self.ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, self.replicas)
         self.watched = _watched(experiment, spec, start, self.units)
+        self.recorders = {one.name: recorder_of(one) for one in experiment.systems}
         self.warned: set[str] = set()
         self.noisy = False
         self.doubted = False
@@ -313,7 +314,8 @@ class _Training:
             every = self.session.config.output.every
             with renaming(path) as part:
                 stop = lambda *_: self.session.check_stop()  # noqa: E731
-                record(self.experiment, one, ready, p, part, every, QuietReporter(self.session.reporter), stop)
+                quiet, recorder = QuietReporter(self.session.reporter), self.recorders[one.name]
+                record(self.experiment, one, recorder, ready, p, part, every, quiet, stop)
             link_first(self.experiment, self.session.folder, stem)
 
 

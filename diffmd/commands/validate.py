@@ -15,7 +15,8 @@ from diffmd.commands.setup_rows import setup_warnings
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks import warnings
 from diffmd.config.checks.interactions import NotRead, uncalled_function
-from diffmd.config.loading import LoadedConfig, load, located
+from diffmd.config.loading import LoadedConfig, load_written, located
+from diffmd.config.reading import WrittenConfig, read
 from diffmd.config.start_files import start_notes
 from diffmd.config.writing import write_text
 from diffmd.errors import ConfigError, NumericalError
@@ -47,7 +48,12 @@ def validate(path: Path, overrides: tuple[str, ...] = ()) -> ValidateResult:
     Raises:
         ConfigError: with all that is wrong, as a run would say it, forces that are not finite at the start among it.
     """
-    loaded = load(path, overrides)
+    return checked(read(path, overrides))
+
+
+def checked(written: WrittenConfig) -> ValidateResult:
+    """Checks a config that was read already. Raises ConfigError as `validate` does."""
+    loaded = load_written(written)
     with located(loaded), jax.enable_x64(loaded.config.precision == "double"):
         notes = start_notes(loaded.config, loaded.folder)
         left_out: dict[str, str] = {}

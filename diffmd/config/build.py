@@ -332,7 +332,7 @@ class _System:
         for section, mover in movers.items():
             if mover is not None:
                 numbers |= {f"{section}.{key}": value for key, value in _built(mover).parameters.items()}
-        return {path: jnp.asarray(value, dtype=float) for path, value in numbers.items()}
+        return {path: jnp.asarray(np.asarray(value), dtype=float) for path, value in numbers.items()}
 
     def _equilibration(self, problem: Problem) -> tuple[Recorder, int] | None:
         spec = self.effective.dynamics.equilibration
@@ -368,7 +368,7 @@ class _System:
             name=name,
             folder=self.loaded.folder,
             context=context,
-            masses=np.asarray(self.system.masses(self.values)),
+            masses=self.system.host_masses(self.values),
             steps=dynamics.steps,
             dt=float(_built(dynamics.integrator).parameters["dt"]),
         )

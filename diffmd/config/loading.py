@@ -12,12 +12,11 @@ from pydantic import ValidationError
 
 from diffmd.config.checks import problems
 from diffmd.config.conversion import converted
-from diffmd.config.overrides import apply
 from diffmd.config.per import spread
+from diffmd.config.reading import WrittenConfig, read
 from diffmd.config.schema import Config
 from diffmd.config.source import Source
 from diffmd.config.translate import translate
-from diffmd.config.yaml_reader import read_file
 from diffmd.errors import ConfigError
 
 
@@ -59,10 +58,12 @@ def load(path: Path | str, overrides: Sequence[str] = (), *, loss: bool = True) 
         ConfigError: with all that is wrong (the first ten), a line each: ``file:line: path: what is wrong; what to
             write instead``.
     """
-    path = Path(path)
-    document = read_file(path)
-    data, given = apply(document.data, overrides, Path.cwd())
-    return load_data(data, Source(str(path), document.marks, given), path.parent, loss=loss)
+    return load_written(read(path, overrides), loss=loss)
+
+
+def load_written(written: WrittenConfig, *, loss: bool = True) -> LoadedConfig:
+    """Checks a config that was read already. Raises ConfigError as `load` does."""
+    return load_data(written.data, written.source, written.folder, loss=loss)
 
 
 def load_data(

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
 
 from diffmd.errors import ConfigError
 
@@ -98,6 +97,8 @@ def close_pairs(
     x: Float[np.ndarray, "n 3"], vectors: Float[np.ndarray, "3 3"], distance: float
 ) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"], Float[np.ndarray, "pairs 3"]]:
     """Pairs i < j with an image nearer than `distance`, each such image once, and x_i - x_j of that image."""
+    from scipy.spatial import cKDTree
+
     points, owner = _with_images(x, vectors, distance)
     first, second = np.sort(cKDTree(points).query_pairs(distance, output_type="ndarray"), axis=1).T
     d = points[first] - points[second]
@@ -129,6 +130,8 @@ def _insert(
     count: int, distance: float, vectors: Float[np.ndarray, "3 3"], rng: np.random.Generator
 ) -> Float[np.ndarray, "placed 3"]:
     """Random sequential insertion, in batches: as many as went in."""
+    from scipy.spatial import cKDTree
+
     x = np.empty((0, 3))
     for _ in range(_INSERTIONS):
         darts = rng.random((max(1000, count - len(x)), 3)) @ vectors

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -51,12 +50,12 @@ class Leap:
     Attributes:
         dynamics: what runs.
         values: what it starts from.
-        made: the box of the values, which few runs ask for.
+        box: that of the values.
     """
 
     dynamics: Dynamics
     values: Values
-    made: Callable[[], Box]
+    box: Box
 
     def over(self, furthest: float) -> bool:
         """Whether an atom that went this far in one step [length] went too far."""
@@ -64,11 +63,6 @@ class Leap:
             return False
         # Forces are looked at last: that takes a compilation.
         return bool(furthest > self.scale and furthest > _BY_ITSELF * self.released)
-
-    @functools.cached_property
-    def box(self) -> Box:
-        """The box of the values."""
-        return self.made()
 
     @functools.cached_property
     def by_itself(self) -> float:
@@ -81,7 +75,7 @@ class Leap:
         speeds = [float(np.sqrt(np.max(np.sum(np.asarray(self.values["system.velocities"]) ** 2, axis=1), initial=0)))]
         bath = self.dynamics.held_temperature(self.values)
         if bath is not None:
-            lightest = min(float(np.min(np.asarray(self.values[path]))) for path in self.dynamics.system.mass_paths)
+            lightest = float(np.min(self.dynamics.system.host_masses(self.values)))
             square = 3 * self.dynamics.system.units.boltzmann * float(bath) / lightest
             speeds.append(float(np.sqrt(max(square, 0.0))))
         return max(speeds) * self.time_step

@@ -58,6 +58,9 @@ class ListControl:
     block: int
     fixed: bool = False
     """Whether the config fixed the block; it still shrinks when a segment breaks the bound."""
+    built: int = dataclasses.field(default=0, compare=False)
+    """Lists that the runs under it have built, those of segments that were run again among them: no choice of its own,
+    and so in no checkpoint."""
 
     def shape(self, segment: Segment) -> Shape:
         """The compiled shape of a segment as things stand."""
@@ -82,6 +85,7 @@ class ListControl:
         """
         while True:
             made, opening = attempt(self.plan)
+            self.built += self.plan.is_list
             reach = float(opening.reach)
             if cutoff is not None and cutoff > reach * (1 + _ROUNDING):
                 raise NumericalError(
@@ -190,6 +194,7 @@ def march(
         while True:
             shape = control.shape(segment)
             after, rows, report, extra = advance(shape, state)
+            control.built += int(report.builds)
             finite, furthest = bool(report.finite), float(np.sqrt(report.furthest2))
             sound = finite and not too_far(furthest)
             # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.

@@ -53,10 +53,22 @@ class Shape:
 
     @property
     def group(self) -> int:
-        """Steps and frames on one list."""
+        """Steps that share a list, where frames do not want one of their own."""
         if not self.plan.is_list:
             return self.steps
-        return max(self.block // self.stride, 1) * self.stride if self.stride else self.block
+        if self.stride and self.block >= self.stride:
+            return self.block // self.stride * self.stride
+        return self.block
+
+    @property
+    def builds(self) -> int:
+        """How many lists it builds."""
+        if not self.plan.is_list:
+            return 0
+        if self.listed_between_frames:
+            # Those of the steps between two frames, and the frame's own.
+            return self.steps // self.stride * (-(-self.stride // self.block) + 1)
+        return -(-self.steps // self.group)
 
     @property
     def stretches(self) -> tuple[int, ...]:
@@ -106,12 +118,14 @@ class Report:
         furthest2: largest squared distance that an atom went in one step (see `Leap`).
         needed: largest counts that the builds found, to compare with the plan's capacities.
         finite: whether the last state is finite.
+        builds: how many lists were built.
     """
 
     displacement2: Float[Array, ""]
     furthest2: Float[Array, ""]
     needed: Int[Array, "capacities"]
     finite: Bool[Array, ""]
+    builds: Int[Array, ""]
 
 
 @jax.tree_util.register_dataclass
@@ -298,4 +312,4 @@ def run_segment(
         (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
     state, (displacement, furthest) = inner
     finite = jnp.all(jnp.isfinite(state.positions)) & jnp.all(jnp.isfinite(state.velocities))
-    return state, rows, Report(displacement, furthest, needed, finite)
+    return state, rows, Report(displacement, furthest, needed, finite, jnp.asarray(shape.builds, np.int32))

@@ -6,10 +6,11 @@ import itertools
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
 
 from diffmd.box import BoxShape
 
+_FEW = 20_000
+"""Pairs that are all looked at."""
 _FIRST_REACH = 2.0
 """How far images are looked for at first, in (volume per atom)^(1/3)."""
 
@@ -61,6 +62,14 @@ def _nearest(
     x: Float[np.ndarray, "atoms 3"], points: Float[np.ndarray, "points 3"], atoms: Int[np.ndarray, "points"]
 ) -> tuple[Float[np.ndarray, "atoms"], Int[np.ndarray, "atoms"]]:
     """The nearest of `points` that is no image of the atom itself, whose images are in `atoms`."""
+    if len(x) * len(points) <= _FEW:
+        d = np.linalg.norm(x[:, None] - points, axis=2)
+        d[np.arange(len(x))[:, None] == atoms] = np.inf
+        place = np.argmin(d, axis=1)
+        return d[np.arange(len(x)), place], atoms[place]
+    # Scipy takes longer to import than few distances to compute.
+    from scipy.spatial import cKDTree
+
     # An atom and its own images are at most 27 of the points; but for tiny boxes, two do.
     distance, which = np.full(len(x), np.inf), np.zeros(len(x), int)
     left = np.arange(len(x))

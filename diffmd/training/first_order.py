@@ -5,10 +5,9 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array
 
 from diffmd.programs import Program
@@ -16,6 +15,9 @@ from diffmd.spec import OPTIMIZERS, quantity
 from diffmd.training.optimizers import Optimizer, OptimizerSpec, OptimizerState, ValueAndGrad
 from diffmd.training.rules import Rules, Values
 from diffmd.training.schedules import Rate, schedule_of
+
+if TYPE_CHECKING:
+    import optax
 
 
 class FirstOrderSpec(OptimizerSpec, abc.ABC):
@@ -30,6 +32,8 @@ class FirstOrderSpec(OptimizerSpec, abc.ABC):
 
     def optimizer(self, rules: Rules, clip: float | None) -> Optimizer:
         """See `OptimizerSpec`. A parameter with a learning rate of its own gets its own copy of the transformation."""
+        import optax
+
         rates = rules.learning_rates
         base = self.build()
         schedule = schedule_of(self.learning_rate)
@@ -88,6 +92,8 @@ class SgdSpec(FirstOrderSpec):
     nesterov: bool = quantity(False, doc="Whether the momentum looks ahead.")
 
     def build(self) -> optax.GradientTransformation:
+        import optax
+
         return optax.sgd(schedule_of(self.learning_rate), self.momentum, self.nesterov)
 
 
@@ -101,6 +107,8 @@ class AdamSpec(FirstOrderSpec):
     eps: float = quantity(1e-8, doc="Added to sqrt(v).", ge=0)
 
     def build(self) -> optax.GradientTransformation:
+        import optax
+
         return optax.adam(schedule_of(self.learning_rate), self.b1, self.b2, self.eps)
 
 
@@ -118,6 +126,8 @@ class AdamwSpec(FirstOrderSpec):
     weight_decay: float = quantity(1e-4, doc="Strength of the decay.", ge=0)
 
     def build(self) -> optax.GradientTransformation:
+        import optax
+
         return optax.adamw(schedule_of(self.learning_rate), self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
 
 
@@ -131,4 +141,6 @@ class RmspropSpec(FirstOrderSpec):
     momentum: float | None = quantity(None, doc="Decay of the accumulated steps; null: none.", ge=0, lt=1)
 
     def build(self) -> optax.GradientTransformation:
+        import optax
+
         return optax.rmsprop(schedule_of(self.learning_rate), self.decay, self.eps, momentum=self.momentum)

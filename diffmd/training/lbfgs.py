@@ -11,10 +11,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array
 
 from diffmd.errors import ConfigError, NumericalError
@@ -23,6 +22,9 @@ from diffmd.spec import OPTIMIZERS, quantity
 from diffmd.training.optimizers import Optimizer, OptimizerSpec, OptimizerState, ValueAndGrad
 from diffmd.training.rules import Rules, Values
 from diffmd.training.schedules import Rate, schedule_of
+
+if TYPE_CHECKING:
+    import optax
 
 DECREASE, CURVATURE = 1e-4, 0.9
 
@@ -145,6 +147,8 @@ class LbfgsSpec(OptimizerSpec):
 
     def build(self) -> optax.GradientTransformation:
         """optax's preconditioner: gradient -> direction up the slope, length not chosen yet."""
+        import optax
+
         return optax.scale_by_lbfgs(self.memory_size)
 
     def optimizer(self, rules: Rules, clip: float | None) -> Optimizer:

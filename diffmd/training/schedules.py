@@ -5,10 +5,12 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import optax
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from diffmd.spec import SCHEDULES, Spec, quantity
+
+if TYPE_CHECKING:
+    import optax
 
 
 class ScheduleSpec(Spec, abc.ABC):
@@ -27,6 +29,8 @@ class ConstantSpec(ScheduleSpec):
     value: float = quantity(doc="The rate.", ge=0)
 
     def build(self) -> optax.Schedule:
+        import optax
+
         return optax.constant_schedule(self.value)
 
 
@@ -41,6 +45,8 @@ class CosineDecaySpec(ScheduleSpec):
     exponent: float = quantity(1.0, doc="Exponent of the cosine.", gt=0)
 
     def build(self) -> optax.Schedule:
+        import optax
+
         return optax.cosine_decay_schedule(self.init_value, self.decay_steps, self.alpha, self.exponent)
 
 
@@ -59,6 +65,8 @@ class ExponentialDecaySpec(ScheduleSpec):
     )
 
     def build(self) -> optax.Schedule:
+        import optax
+
         return optax.exponential_decay(
             self.init_value,
             self.transition_steps,
@@ -90,6 +98,8 @@ class WarmupCosineSpec(ScheduleSpec):
         return self
 
     def build(self) -> optax.Schedule:
+        import optax
+
         return optax.warmup_cosine_decay_schedule(
             self.init_value, self.peak_value, self.warmup_steps, self.decay_steps, self.end_value, self.exponent
         )
@@ -111,4 +121,6 @@ else:
 
 def schedule_of(rate: float | ScheduleSpec) -> optax.Schedule:
     """The schedule that a `Rate` stands for."""
+    import optax
+
     return rate.build() if isinstance(rate, ScheduleSpec) else optax.constant_schedule(rate)

@@ -27,8 +27,11 @@ def case(monkeypatch):
         yield ready(changed(MOLECULE, potentials=bond, loss=[LOUD, FAINT], parameters=parameters))
 
 
-@pytest.mark.parametrize(("balance", "verdict"), [(False, "agrees"), (True, "disagrees")])
-def test_a_faint_term_is_heard(case, balance, verdict):
+@pytest.mark.parametrize(("balanced", "verdict"), [(False, "agrees"), (True, "disagrees")])
+def test_a_faint_term_is_heard(case, balanced, verdict):
     objective = case.experiment.objective
-    found = check("case", objective, case.fresh, case.p, ("forward",), PLENTY, None, nothing, nothing, balance=balance)
+    losses = {"case": None}
+    found = check(
+        losses, objective, case.fresh, case.p, ("forward",), PLENTY, None, nothing, nothing, balanced=balanced
+    )
     assert [row.verdict for row in found] == [verdict]

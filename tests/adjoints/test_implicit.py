@@ -152,7 +152,7 @@ def test_gradcheck_judges_it_where_it_fits(tmp_path: Path, monkeypatch: pytest.M
         judged.extend(methods)
         return []
 
-    monkeypatch.setattr("diffmd.commands.gradcheck.check", listen)
+    monkeypatch.setattr("diffmd.commands.gradcheck_work.check", listen)
     gradcheck(request(written(tmp_path, changed(DIMER, parameters=[R0])), tmp_path / "run"), Listener())
     assert judged == ["reverse", "forward", "implicit"]
     moving = changed(DIMER, dynamics__integrator=VERLET, gradient={"method": "reverse"})

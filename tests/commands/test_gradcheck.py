@@ -12,13 +12,15 @@ import jax
 import numpy as np
 import pytest
 from support.commanded import Listener, request, written
-from support.objectives import FLUID, MOLECULE, PLENTY, changed, ready
+from support.objectives import FLUID, MOLECULE, PLENTY, changed, nothing, ready
 
 from diffmd.adjoints.check import check
 from diffmd.adjoints.reverse import Reverse
 from diffmd.adjoints.reweight import Reweight
-from diffmd.commands.builtin_cases import CASES, DYNAMICS
+from diffmd.commands.builtin_cases import CASES, DYNAMICS, ONE_A_FAMILY
 from diffmd.commands.gradcheck import gradcheck
+from diffmd.commands.gradcheck_groups import built_in
+from diffmd.commands.gradcheck_work import METHODS, Check
 from diffmd.config.loading import load_data
 from diffmd.errors import ConfigError
 from diffmd.spec import INTEGRATORS, OBSERVABLES, POTENTIALS, THERMOSTATS
@@ -26,6 +28,7 @@ from diffmd.spec import INTEGRATORS, OBSERVABLES, POTENTIALS, THERMOSTATS
 KEYS = {
     *("case", "parameter", "method", "ad", "fd", "fd_error", "relative_error", "verdict", "reason", "suggestion"),
 }
+METHODS_OF_BOND = ("reverse", "forward", "reversible")
 BOND = changed(MOLECULE, potentials={"bond": MOLECULE["potentials"]["bond"]}, parameters=["potentials.bond"])
 
 
@@ -135,7 +138,8 @@ def test_chaos_is_said_at_once_with_a_run_that_can_be_checked():
     )
     done: list[int] = []
     case = ready(hot)
-    (row,) = check("case", case.experiment.objective, case.fresh, case.p, ["reverse"], PLENTY, None, print, done.append)
+    losses, objective = {"case": None}, case.experiment.objective
+    (row,) = check(losses, objective, case.fresh, case.p, ["reverse"], PLENTY, None, print, done.append)
     assert row.verdict == "unresolved"
     assert np.isnan([row.ad, row.fd]).all()
     assert re.match(r"chaos: the run makes 10\^\d+ of any change in 20000 steps, so that finite", row.reason)
@@ -182,17 +186,78 @@ def test_reweighting_is_checked_on_its_own_frames(tmp_path: Path, monkeypatch: p
 
 
 OBSERVED = [name for name in CASES if name not in DYNAMICS]
-# The whole set takes minutes: here a case of each sort. Every potential and every observable has a test of its
-# derivative beside it; what only gradcheck does with them is in these.
-PART = [next(iter(DYNAMICS)), OBSERVED[3]]
+# The whole set takes minutes, and runs beside the tests (.ci/run): here are a case alone, and two that are one run with
+# two losses. Every potential and every observable has a test of its derivative beside it; what only gradcheck does with
+# them is in these.
+PART = ["fene_bond by type and term", *OBSERVED[:2]]
 
 
 @pytest.mark.slow
 def test_the_built_in_set_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("diffmd.commands.gradcheck.CASES", {name: CASES[name] for name in PART})
-    result = gradcheck(request(None, tmp_path / "run"), Listener())
-    assert result.exit_code == 0, [row for row in result.answer["rows"] if row["verdict"] != "agrees"]
-    assert {row["case"] for row in result.answer["rows"]} == set(PART)
+    monkeypatch.setattr("diffmd.commands.gradcheck_groups.ONE_A_FAMILY", PART)
+    listener = Listener()
+    result = gradcheck(request(None, tmp_path / "run"), listener)
+    rows = result.answer["rows"]
+    assert result.exit_code == 0, [row for row in rows if row["verdict"] != "agrees"]
+    # In the order of the set, whichever came first.
+    assert list(dict.fromkeys(row["case"] for row in rows)) == PART
+    said = [text for name in PART for text in listener.said if re.match(rf"{name}: (\d+) of \1 agree \(.* s", text)]
+    assert len(said) == len(PART)
+    assert json.loads((tmp_path / "run" / "gradcheck.json").read_text())["passed"] is True
+
+
+@pytest.mark.parametrize(
+    ("full", "only", "said"),
+    [
+        (False, "steinhart", r"--only steinhart: no case of the built-in set fits; there are .*steinhardt"),
+        (True, "nothing of the sort", r"there are lennard_jones shifted_force.*; and \d+ more|, and \d+ more"),
+    ],
+)
+def test_a_pattern_that_fits_no_case_is_refused(tmp_path: Path, full: bool, only: str, said: str):
+    with pytest.raises(ConfigError, match=said):
+        gradcheck(request(None, tmp_path / "run"), Listener(), full=full, only=only)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_pattern_picks_parameters_of_a_config(tmp_path: Path):
+    config = written(tmp_path, BOND)
+    for number, (only, left) in enumerate((("BOND.k", "k"), ("*.r?", "r0"))):
+        result = gradcheck(request(config, tmp_path / f"run {number}"), Listener(), ("reverse",), only=only)
+        assert [row["parameter"] for row in result.answer["rows"]] == [f"potentials.bond.{left}"]
+    with pytest.raises(ConfigError, match=r"--only sigma: no parameter of this config fits; there are potentials.bond"):
+        gradcheck(request(config, tmp_path / "other"), Listener(), only="sigma")
+    with pytest.raises(ConfigError, match=r"--full is all of the built-in set"):
+        gradcheck(request(config, tmp_path / "other"), Listener(), full=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_cases_that_differ_in_their_loss_are_one_run():
+    groups = {name: group for group in built_in(True, None) for name in group.losses}
+    assert set(groups) == set(CASES)
+    fluid = [name for name in OBSERVED if CASES[name]["parameters"] == CASES[OBSERVED[0]]["parameters"]]
+    assert len(fluid) > 5
+    assert {id(groups[name]) for name in fluid} == {id(groups[fluid[0]])}
+    for name, terms in groups[fluid[0]].losses.items():
+        config = load_data(CASES[name]).config
+        assert terms is not None
+        assert [groups[name].loaded.config.loss[k] for k in terms] == config.loss
+
+
+def test_each_case_of_one_run_is_judged_by_its_own_loss():
+    loud = {"observable": {"kind": "distance", "pairs": [[0, 2]]}, "compare": "none"}
+    faint = {"observable": {"kind": "potential_energy"}, "compare": "none", "weight": 1e-8}
+    small = changed(BOND, loss=[faint, loud], parameters=["potentials.bond.r0"])
+    with jax.enable_x64(True):
+        both = ready(small)
+        objective, losses = both.experiment.objective, {"energy": [0], "ends": [1], "sum": None}
+        rows = check(losses, objective, both.fresh, both.p, METHODS_OF_BOND, PLENTY, None, nothing, nothing)
+        assert [row.case for row in rows] == [case for case in losses for _ in METHODS_OF_BOND]
+        assert {row.verdict for row in rows} == {"agrees"}
+        by = {(row.case, row.method): row.ad for row in rows}
+        for case, one in (("energy", faint), ("ends", loud)):
+            alone = ready(changed(small, loss=[one])).rows(METHODS_OF_BOND)
+            assert [by[case, row.method] for row in alone] == pytest.approx([row.ad for row in alone], rel=1e-12)
+        assert by["sum", "reverse"] == pytest.approx(by["energy", "reverse"] + by["ends", "reverse"], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -200,6 +265,16 @@ def test_every_built_in_case_is_a_config_that_its_methods_take(name: str):
     case = load_data(CASES[name])
     assert case.config.loss
     assert case.config.parameters
+
+
+def test_the_small_set_has_every_family_and_method():
+    text = json.dumps([CASES[name] for name in ONE_A_FAMILY])
+    names = [*INTEGRATORS.members, *THERMOSTATS.members, *POTENTIALS.members]
+    for kind in set(names) - {"python"}:
+        assert f'"kind": "{kind}"' in text, kind
+    methods = Check(request(None, Path()), (), None, None, None, True)
+    fitting = [methods.fitting(load_data(CASES[name])) for name in ONE_A_FAMILY]
+    assert {method for one in fitting for method in one} == set(METHODS)
 
 
 def test_the_built_in_set_names_every_kind():

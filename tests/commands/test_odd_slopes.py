@@ -43,7 +43,7 @@ def test_gradcheck_and_gradient_give_the_reason() -> None:
         objective = case.experiment.objective
         p = {PATH: jnp.asarray(0.0)}
         odd = parameter_slopes(objective, p, case.experiment.values)
-        (row,) = check("mix", objective, case.fresh, p, ("reverse",), PLENTY, None, nothing, nothing, odd=odd)
+        (row,) = check({"mix": None}, objective, case.fresh, p, ("reverse",), PLENTY, None, nothing, nothing, odd=odd)
         assert parameter_slopes(objective, case.p, case.experiment.values) == {}
     assert row.verdict == "not_smooth"
     assert row.reason.startswith(REASON)

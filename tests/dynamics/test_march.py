@@ -17,11 +17,12 @@ from diffmd.neighbors import NeighborPlan
 
 PLAN = NeighborPlan("cell_list", 100, 1.0, 0.4, 16, (3, 3, 3), 8)
 SEGMENT = Segment(40, 20, 0, ())
+BUILDS = 3
 
 
 def report(moved: float = 0.0, row: int = 10, cell: int = 5, finite: bool = True, furthest: float = 0.0) -> Report:
     needed = jnp.asarray([row, cell, 0, 0, 0], np.int32)
-    return Report(jnp.asarray(moved**2), jnp.asarray(furthest**2), needed, jnp.asarray(finite))
+    return Report(jnp.asarray(moved**2), jnp.asarray(furthest**2), needed, jnp.asarray(finite), jnp.asarray(BUILDS))
 
 
 def marched(control: ListControl, reports: list[Report]) -> tuple[list[Shape], list[str]]:
@@ -49,6 +50,13 @@ def test_a_list_that_was_outrun_is_rebuilt_more_often():
     # 0.2 is allowed: 50 * 0.2 / 0.9 = 11.
     assert [shape.block for shape in shapes] == [50, 8]
     assert said == ["steps 40 to 60 run again: neighbour lists rebuilt every 8 steps"]
+
+
+def test_lists_are_counted_those_of_steps_that_are_run_again_too():
+    control = ListControl(PLAN, 50)
+    marched(control, [report(0.9), report(0.19), report(0.1)])
+    assert control.built == 3 * BUILDS
+    assert ListControl.from_json(control.to_json()).built == 0
 
 
 def test_each_try_is_shorter_than_the_last():

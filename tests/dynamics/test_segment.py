@@ -11,7 +11,7 @@ from support.experiments import Runner, liquid, runner
 
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.segment import Shape
-from diffmd.neighbors import NeighborPlan
+from diffmd.neighbors import NeighborPlan, build
 
 LISTS = {"neighbors": {"kind": "cell_list", "skin": 0.3}}
 PLAIN = {"neighbors": {"kind": "all_pairs"}}
@@ -95,3 +95,21 @@ def test_frames_off_the_block_take_no_step_too_many(all_pairs, double):
     assert int(found.end.step) == 50
     np.testing.assert_allclose(found.end.positions, all_pairs["positions"][50], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found["positions"][1:], all_pairs["positions"][[20, 40]], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("every", "block", "longest"), [(3, 8, 60), (20, 8, 60), (20, 8, 30), (12, 6, 60), (60, 60, 60)]
+)
+def test_the_lists_that_are_built_are_counted(every, block, longest, monkeypatch, double):
+    seen = []
+
+    def counting(*arguments):
+        jax.debug.callback(lambda: seen.append(1))
+        return build(*arguments)
+
+    monkeypatch.setattr("diffmd.dynamics.segment.build", counting)
+    run, control = listed(block=block)
+    run(60, every, control=control, longest=longest)
+    jax.effects_barrier()
+    # And the one that the first forces were computed with. Segments that were run again count, too.
+    assert control.built == len(seen) + 1 > 2

@@ -16,8 +16,7 @@ BOXES = {
 }
 
 
-@pytest.mark.parametrize("shape", BOXES)
-@pytest.mark.parametrize("count", [2, 3, 40])
+@pytest.mark.parametrize(("shape", "count"), [*itertools.product(BOXES, (2, 3, 40)), ("none", 200)])
 def test_against_every_image(shape, count):
     h = BOXES[shape]
     x = np.random.default_rng(count).uniform(-9, 9, (count, 3))

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmd.adjoints.base import Gradient
-from diffmd.adjoints.check import Row, check
+from diffmd.adjoints.check import check
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.verdicts import Row
 from diffmd.commands.experiment import copied, made_ready, starting_parameters
 from diffmd.commands.reporter import SilentReporter
 from diffmd.config.build import Experiment, build
@@ -53,7 +54,9 @@ class Case:
 
     def rows(self, methods: Sequence[str] = ("reverse", "forward"), relative: float | None = None) -> list[Row]:
         """gradcheck's rows."""
-        return check("case", self.experiment.objective, self.fresh, self.p, methods, PLENTY, relative, nothing, nothing)
+        objective = self.experiment.objective
+        losses = {"case": None}
+        return check(losses, objective, self.fresh, self.p, methods, PLENTY, relative, nothing, nothing)
 
 
 def ready(config: Mapping[str, Any] | str, *overrides: str) -> Case:

@@ -93,10 +93,10 @@ def built(one: EffectiveSystem, units: Units, recorded: Mapping[str, Any]) -> In
 def box_of(one: EffectiveSystem) -> Box:
     """The box that the config gives; where it gives none yet, one so large that nothing is refused for it."""
     if one.system.box is None:
-        return Box(jnp.eye(3), "none")
+        return Box(jnp.asarray(np.eye(3)), "none")
     vectors = known_box(one)
     if vectors is None:
-        return Box(jnp.eye(3) * 1e9, "orthorhombic")
+        return Box(jnp.asarray(np.eye(3) * 1e9), "orthorhombic")
     return Box(jnp.asarray(vectors), "triclinic" if np.ndim(one.system.box) == 2 else "orthorhombic")
 
 
