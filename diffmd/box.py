@@ -85,7 +85,8 @@ def image_shifts(box: Box, d: Components) -> Components:
     h = jax.lax.stop_gradient(box.vectors)
     d = jax.lax.stop_gradient(d)
     if box.shape == "orthorhombic":
-        return jnp.round(d[0] / h[0, 0]), jnp.round(d[1] / h[1, 1]), jnp.round(d[2] / h[2, 2])
+        # Division once a box, not once a pair.
+        return jnp.round(d[0] * (1 / h[0, 0])), jnp.round(d[1] * (1 / h[1, 1])), jnp.round(d[2] * (1 / h[2, 2]))
     g = jax.lax.stop_gradient(inverse(box))
     return tuple(jnp.round(d[0] * g[0, k] + d[1] * g[1, k] + d[2] * g[2, k]) for k in range(3))  # type: ignore[return-value]
 

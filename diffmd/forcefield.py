@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -78,15 +78,24 @@ class ForceField:
         self, values: Values, positions: Float[Array, "atoms 3"], box: Box, neighbors: Neighbors
     ) -> Float[Array, "atoms 3"]:
         """F = -dU/dx of all potentials."""
-        total = jnp.zeros_like(positions)
+        return self.acting(values, neighbors)(positions.T, box).T
+
+    def acting(
+        self, values: Values, neighbors: Neighbors
+    ) -> Callable[[Float[Array, "3 atoms"], Box], Float[Array, "3 atoms"]]:
+        """The forces as a function of the positions by axis, and the box; what hangs on the values alone is computed
+        once."""
         pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
-        if pairs:
-            swept = self.sweep(values, positions, box, neighbors, pairs, ("forces",)).forces
-            assert swept is not None
-            total = swept
-        for name in (n for n in self.potentials if n not in pairs):
-            total = total + self._other_forces(values, positions, box, neighbors, name)
-        return total
+        others = [name for name in self.potentials if name not in pairs]
+        sweep, q = self._pairs(values, pairs)
+
+        def forces(x: Float[Array, "3 atoms"], box: Box) -> Float[Array, "3 atoms"]:
+            total = sweep.forces(x, box, neighbors, q) if pairs else jnp.zeros_like(x)
+            for name in others:
+                total = total + self._other_forces(values, x.T, box, neighbors, name).T
+            return total
+
+        return forces
 
     def rounded_forces(
         self,

@@ -105,6 +105,16 @@ class Problem:
         """Steps between two looks of the host, if nothing else limits them."""
         return usual_length(self.dynamics.system.size * plan.capacity)
 
+    @property
+    def learns_box(self) -> bool:
+        """Whether a parameter changes the box, so that the box of a state has a derivative."""
+        return self.box_shape != "none" and self.parameters.touches(self.name, "system.box")
+
+    def _differentiable(self, state: State) -> State:
+        """The state, whose box is a constant to every derivative unless a parameter changes it: the box's cotangent
+        costs a sweep as much as the rest."""
+        return state if self.learns_box else dataclasses.replace(state, box=lax.stop_gradient(state.box))
+
     def values(self, p: P, base: Values) -> Values:
         """This system's values with the parameters in their places.
 
@@ -112,7 +122,7 @@ class Problem:
         positions x0 are those in that box: with a box that is learnt, too, they move along with it like any others.
         """
         bound = self.parameters.bind(self.name, p, base)
-        if self.box_shape != "none" and self.parameters.touches(self.name, "system.box"):
+        if self.learns_box:
             old, new = self.box(base), self.box(bound)
             # Shifts by x0 H0^-1 (H - H0), so that an unchanged box moves nothing, not even the last bit.
             moved = transform(fractional(old, bound["system.positions"]), new.vectors - old.vectors)
@@ -121,7 +131,7 @@ class Problem:
 
     def held(self, p: P, base: Values, positions: Float[Array, "atoms 3"]) -> Float[Array, "atoms 3"]:
         """The held positions which `values` turns into `positions`: the reverse of what a learnt box does to them."""
-        if self.box_shape == "none" or not self.parameters.touches(self.name, "system.box"):
+        if not self.learns_box:
             return positions
         old, new = self.box(base), self.box(self.parameters.bind(self.name, p, base))
         return positions + transform(fractional(new, positions), old.vectors - new.vectors)
@@ -162,13 +172,13 @@ class Problem:
         key: Array,
         shape: Shape,
         state: State,
-        probes: Float[Array, "steps probes"] | None = None,
+        probes: Float[Array, "stretches probes"] | None = None,
         guard: Guard = UNGUARDED,
     ) -> tuple[State, tuple[object, ...], Report]:
         """A segment of steps; its rows are those of the terms `shape.active`."""
         shared = {id(term.observable): _observe(term.observable) for term in self.terms}
         measures = tuple(shared[id(term.observable)] for term in self.terms)
-        values = self.values(p, base)
+        values, state = self.values(p, base), self._differentiable(state)
         return run_segment(self.dynamics, measures, shape, values, key, state, probes, guard, self.watched)
 
     @property
@@ -179,7 +189,7 @@ class Problem:
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, state: State) -> list[Rows]:
         """Every term's measurement of one state (step 0's, which no segment measures)."""
-        values = self.values(p, base)
+        values, state = self.values(p, base), self._differentiable(state)
         neighbors = build(plan, state.positions, state.box, self.dynamics.system.excluded)
         frame = self.dynamics.frame(values, state, neighbors)
         observables = {id(term.observable): term.observable for term in self.terms}

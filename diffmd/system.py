@@ -101,3 +101,30 @@ class State:
     forces: Float[Array, "atoms 3"]
     box: Box
     step: Int[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Moving:
+    """A state as steps see it, by axis: rows are x, y and z, so that what is done to every atom or pair reads each of
+    them from end to end.
+
+    Attributes:
+        positions, velocities, forces, box, step: as in `State`.
+    """
+
+    positions: Float[Array, "3 atoms"]
+    velocities: Float[Array, "3 atoms"]
+    forces: Float[Array, "3 atoms"]
+    box: Box
+    step: Int[Array, ""]
+
+    @staticmethod
+    def of(state: State) -> Moving:
+        """The state by axis."""
+        return Moving(state.positions.T, state.velocities.T, state.forces.T, state.box, state.step)
+
+    @property
+    def state(self) -> State:
+        """The state by atom."""
+        return State(self.positions.T, self.velocities.T, self.forces.T, self.box, self.step)

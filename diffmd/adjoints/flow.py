@@ -96,7 +96,7 @@ class Flow(abc.ABC):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps probes"] | None = None,
+        probes: Float[Array, "stretches probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """A segment: what is differentiated of the state after it, its step, rows, report."""
 
@@ -153,7 +153,7 @@ class Single(Flow):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps probes"] | None = None,
+        probes: Float[Array, "stretches probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """See `Flow`."""
         state = join(floats, self.problem.box_shape, step)
@@ -230,7 +230,7 @@ class Replicated(Flow):
         shape: Shape,
         floats: Floats,
         step: Array,
-        probes: Float[Array, "steps probes"] | None = None,
+        probes: Float[Array, "stretches probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
         """See `Flow`."""
 

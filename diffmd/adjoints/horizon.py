@@ -49,18 +49,22 @@ class Back:
 
 
 def gathered_back(
-    sketches: Float[np.ndarray, "steps sketch"], start: float, frames: Sequence[Int[np.ndarray, "_frames"]]
+    sketches: Float[np.ndarray, "stretches sketch"],
+    lengths: Sequence[int],
+    start: float,
+    frames: Sequence[Int[np.ndarray, "_frames"]],
 ) -> Back:
     """What each number of last steps gives.
 
     Args:
-        sketches: what each step adds, in the order of time.
+        sketches: what each stretch of steps adds, in the order of time.
+        lengths: steps of each stretch.
         start: the size of what the first state adds.
         frames: the steps at which each term is measured.
     """
-    count = len(sketches)
-    steps = np.unique(np.linspace(1, count, min(count, _KEPT)).astype(int))
-    sums = np.cumsum(np.asarray(sketches, float)[::-1], axis=0)[steps - 1]
+    kept = np.unique(np.linspace(1, len(sketches), min(len(sketches), _KEPT)).astype(int)) - 1
+    steps, count = np.cumsum(lengths[::-1], dtype=int)[kept], sum(lengths)
+    sums = np.cumsum(np.asarray(sketches, float)[::-1], axis=0)[kept]
     among = [len(own) - np.searchsorted(np.sort(own), count - steps, side="right") for own in frames]
     fraction = np.mean([number / len(own) for number, own in zip(among, frames, strict=True)], axis=0)
     # The whole run has the frame at its start, too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,27 +27,33 @@ _MOST_FRAMES = 1000
 """At so many frames, from the first on, a term's derivative is looked at."""
 
 
-def first_lost_step(result: Gradient) -> int | None:
-    """The step at whose state the derivative left the finite numbers, as far as the health's norm tells: the latest on
-    the way back, the earliest on the way forward."""
-    lost = np.flatnonzero(~np.isfinite(result.health.norm))
+def lost_steps(result: Gradient) -> range | None:
+    """The steps at one of whose states the derivative left the finite numbers, as far as the health's norm tells: the
+    latest such stretch on the way back, the earliest on the way forward."""
+    steps, lost = result.health.steps.astype(int), np.flatnonzero(~np.isfinite(result.health.norm))
     if not len(lost) or result.health.kind not in ("cotangent", "tangent"):
         return None
-    return int(result.health.steps[lost[-1] if result.health.kind == "cotangent" else lost[0]])
+    if result.health.kind == "tangent":
+        return range(steps[max(lost[0] - 1, 0)], steps[lost[0]] + 1)
+    first, longest = steps[lost[-1]], np.max(np.diff(steps), initial=1)
+    return range(first, steps[lost[-1] + 1] if lost[-1] + 1 < len(steps) else first + longest)
 
 
-def culprit(problem: Problem, p: P, base: Values, key: Array, control: ListControl, step: int | None) -> str | None:
-    """A sentence on what has no finite derivative: the force of a potential at `step` or at the start, with its atoms;
-    else a term's observable, with the step and atoms; else how the term reduces and compares. None where all have one.
+def culprit(problem: Problem, p: P, base: Values, key: Array, control: ListControl, steps: range) -> str | None:
+    """A sentence on what has no finite derivative: the force of a potential at one of `steps` or at the start, with its
+    atoms; else a term's observable, with the step and atoms; else how the term reduces and compares. None where all
+    have one.
     """
     start = (problem, p, base, key, control)
-    return _of_forces(*start, step) or _of_observables(*start, [] if step is None else [step + 1]) or _of_terms(*start)
+    steps = range(min(steps.start, problem.steps), min(steps.stop, problem.steps + 1))
+    after = [step + 1 for step in steps]
+    return _of_forces(*start, steps) or _of_observables(*start, after) or _of_terms(*start)
 
 
-def _of_forces(problem: Problem, p: P, base: Values, key: Array, control: ListControl, step: int | None) -> str | None:
-    """On the potential and the atoms whose force has no finite derivative, at `step` or at the start."""
-    for number in dict.fromkeys((step or 0, 0)):
-        state = _state_at(problem, p, base, key, control, number)
+def _of_forces(problem: Problem, p: P, base: Values, key: Array, control: ListControl, steps: range) -> str | None:
+    """On the potential and the atoms whose force has no finite derivative, at one of `steps` or at the start."""
+    start = (problem, p, base, key, control)
+    for number, state in itertools.chain(_states(*start, steps), _states(*start, range(1))):
         values = problem.values(p, base)
         neighbors = build(control.plan, state.positions, state.box, problem.dynamics.system.excluded)
         for name in problem.dynamics.forcefield.potentials:
@@ -109,11 +116,8 @@ def _frames(
     """Each of the steps, rising, with a function of a term: what its observable measures there, and the cotangents of
     values that parameters fill, positions and velocities, pulled from some cotangent of that."""
     recorder, problem = Recorder(problem), problem.with_mode("reverse")
-    state, done = recorder.start(p, base, control), 0
-    for number in steps:
-        plan = segments([Leg(number - done, 0, ())], problem.longest(control.plan), done) if number > done else []
-        state = recorder.run(p, base, key, control, state, plan, lambda *_: None, lambda _: None)
-        done, plan_now = number, control.plan
+    for number, state in _states(problem, p, base, key, control, steps):
+        plan_now = control.plan
 
         def look(term: LossTerm, state: State = state, plan: Any = plan_now) -> Any:
             def pulled(p: P, base: Values, state: State) -> Any:
@@ -138,14 +142,19 @@ def _some(array: Array) -> Array:
     return 1 + jnp.arange(array.size, dtype=array.dtype).reshape(array.shape)
 
 
-def _state_at(problem: Problem, p: P, base: Values, key: Array, control: ListControl, step: int) -> State:
-    """The state after `step` steps."""
+def _states(
+    problem: Problem, p: P, base: Values, key: Array, control: ListControl, steps: Sequence[int]
+) -> Iterator[tuple[int, State]]:
+    """Each of the steps, rising, with the state after it."""
+    if not steps:
+        return
     recorder = Recorder(problem)
-    state = recorder.start(p, base, control)
-    if not step:
-        return state
-    plan = segments([Leg(step, 0, ())], problem.longest(control.plan))
-    return recorder.run(p, base, key, control, state, plan, lambda *_: None, lambda _: None)
+    state, done = recorder.start(p, base, control), 0
+    for number in steps:
+        plan = segments([Leg(number - done, 0, ())], problem.longest(control.plan), done) if number > done else []
+        state = recorder.run(p, base, key, control, state, plan, lambda *_: None, lambda _: None)
+        done = number
+        yield number, state
 
 
 def _lost(

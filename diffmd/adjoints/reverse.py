@@ -213,15 +213,16 @@ class Reverse(Adjoint):
 
         stepped, total, probes = back(row_cts, progress)
         own = own_shares(self._replicas, programs, rows, total, lambda cts: back(cts, lambda _: None)[1])
-        return loss, terms, total, self._health(flow, probes, total, stepped), own
+        lengths = [steps for done in tape for steps in done.shape.stretches]
+        return loss, terms, total, self._health(flow, lengths, probes, total, stepped), own
 
-    def _health(self, flow: Flow, probes: Sequence[Array], total: P, stepped: P) -> Health:
-        """Of one problem, from what each step left on the way back, in the order of time."""
+    def _health(self, flow: Flow, lengths: Sequence[int], probes: Sequence[Array], total: P, stepped: P) -> Health:
+        """Of one problem, from what each stretch of so many steps left on the way back, in the order of time."""
         along = np.concatenate([np.asarray(probe) for probe in probes]) if probes else np.zeros((0, PROBES))
         added = [np.asarray(total[path]) - np.asarray(stepped[path]) for path in total]
         start = float(np.linalg.norm([np.linalg.norm(a if flow is flow.one else a.sum(axis=0)) for a in added]))
-        back = gathered_back(along[:, 1:], start, flow.problem.frames)
-        steps, norm = np.arange(len(along)), along[::-1, 0]
+        back = gathered_back(along[:, 1:], lengths, start, flow.problem.frames)
+        steps, norm = np.cumsum(lengths[::-1], dtype=int) - 1, along[::-1, 0]
         return along_trajectory("cotangent", steps, norm, reverse=True, truncate=self._truncate, back=back)
 
     def layout(self, flow: Flow, control: ListControl, p: P, base: Values, key: Array, point: _Point) -> Layout:

@@ -63,7 +63,7 @@ class Programs:
         """(p, base, key, floats, step) -> floats, step, rows, report, vjp."""
 
         def forward(p: P, base: Values, key: Array, floats: Floats, step: Array) -> Any:
-            probes = jnp.zeros((shape.steps, PROBES), floats[0].dtype)
+            probes = jnp.zeros((len(shape.stretches), PROBES), floats[0].dtype)
             segment = self._differentiable(shape, base, key, step)
             (floats, rows), vjp, (step, report) = jax.vjp(segment, p, floats, probes, has_aux=True)
             return floats, step, rows, report, vjp
@@ -94,7 +94,7 @@ class Programs:
         def rerun(
             p: P, base: Values, key: Array, floats: Floats, step: Array, ct: Floats, rows: Any, total: Any
         ) -> Any:
-            probes = jnp.zeros((shape.steps, PROBES), floats[0].dtype)
+            probes = jnp.zeros((len(shape.stretches), PROBES), floats[0].dtype)
             segment = self._differentiable(shape, base, key, step)
             _, vjp, _ = jax.vjp(segment, p, floats, probes, has_aux=True)
             dp, dfloats, probes = vjp((ct, rows))

@@ -202,15 +202,11 @@ class _Back:
     lists: Lists
     moving: dict[str, Array]
 
-    @property
-    def _learns_box(self) -> bool:
-        return self.flow.problem.parameters.touches(self.flow.problem.name, "system.box")
-
     def _added(self, carry: _Pulled, function: Any, at: tuple[Array, ...], ct: Any, *, onto: Floats) -> _Pulled:
         """Pulls `ct` through function(moving values, x, v, f, box vectors), adding to `onto`."""
         h = self.fixed.box.vectors
         # The cotangent of a box that nobody learns costs a sweep as much as the rest.
-        if self._learns_box:
+        if self.flow.problem.learns_box:
             _, vjp = jax.vjp(function, self.moving, *at, h)
             moved, *floats = vjp(ct)
         else:

@@ -16,7 +16,7 @@ from diffmd.adjoints.equilibration import equilibrate_replicas
 from diffmd.adjoints.flow import DRAWN, Replicas, replica_keys, replica_values, spread_values
 from diffmd.adjoints.health import Means, explodes, remedied
 from diffmd.adjoints.method import MethodSpec, Resources
-from diffmd.adjoints.nonfinite import culprit, first_lost_step
+from diffmd.adjoints.nonfinite import culprit, lost_steps
 from diffmd.adjoints.options import replicas_of
 from diffmd.adjoints.reweight import ReweightSpec
 from diffmd.commands.lost_terms import lost_terms
@@ -303,11 +303,11 @@ def differentiated(
 def _lost_derivative(experiment: Experiment, ready: Ready, p: P, result: Gradient) -> str | None:
     """Which potential or term, step and atoms made a gradient that is not finite. Raises NumericalError where the run
     itself is not when it is repeated."""
-    alone, step = first_run(ready), first_lost_step(result)
+    alone, steps = first_run(ready), lost_steps(result) or range(0)
     for one in experiment.systems:
         control = dataclasses.replace(alone.controls[one.name])
         try:
-            found = culprit(one.problem, p, alone.values[one.name], alone.key, control, step)
+            found = culprit(one.problem, p, alone.values[one.name], alone.key, control, steps)
         except DivergedError as failure:
             # Cut into other segments, and so with other last bits, a run on the edge does leave the finite numbers.
             raise explained(experiment, alone, p, failure) from failure

@@ -10,12 +10,12 @@ from jaxtyping import Array, Float
 
 from diffmd.box import Box
 from diffmd.slopes import Slope
-from diffmd.system import State
+from diffmd.system import Moving
 
 Parameters = Mapping[str, Array]
 """Numbers of an integrator or thermostat by name: ``dt``, ``temperature``, ``friction``, ``tau``."""
 
-ForceFunction = Callable[[Float[Array, "atoms 3"], Box], Float[Array, "atoms 3"]]
+ForceFunction = Callable[[Float[Array, "3 atoms"], Box], Float[Array, "3 atoms"]]
 
 
 class Integrator(abc.ABC):
@@ -39,12 +39,12 @@ class Integrator(abc.ABC):
     def step(
         self,
         p: Parameters,
-        state: State,
+        state: Moving,
         masses: Float[Array, "atoms"],
         boltzmann: float,
         force: ForceFunction,
-        noise: Callable[[], Float[Array, "atoms 3"]],
-    ) -> State:
+        noise: Callable[[], Float[Array, "3 atoms"]],
+    ) -> Moving:
         """One step. `noise` draws this step's standard normal numbers (a function of seed, replica and step)."""
 
     def slopes(self, p: Mapping[str, np.ndarray]) -> dict[str, Slope]:
@@ -65,8 +65,8 @@ class Thermostat(abc.ABC):
 
     @abc.abstractmethod
     def apply(
-        self, p: Parameters, velocities: Float[Array, "atoms 3"], temperature: Array, dt: Array
-    ) -> Float[Array, "atoms 3"]:
+        self, p: Parameters, velocities: Float[Array, "*axes"], temperature: Array, dt: Array
+    ) -> Float[Array, "*axes"]:
         """Velocities after the thermostat; `temperature` is the instantaneous one, 2 E_kin / (n_f k_B)."""
 
     def slopes(self, p: Mapping[str, np.ndarray], dt: float) -> dict[str, Slope]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.dynamics.base import Parameters, Thermostat
+from diffmd.potentials.elementwise import scale_root
 from diffmd.slopes import AT_REST, Slope
 from diffmd.spec import THERMOSTATS, Spec, quantity
 
@@ -30,16 +31,14 @@ class Berendsen(Thermostat):
         return {"temperature": AT_REST} if p["temperature"] == 0 and p["tau"] == dt else {}
 
     def apply(
-        self, p: Parameters, velocities: Float[Array, "atoms 3"], temperature: Array, dt: Array
-    ) -> Float[Array, "atoms 3"]:
+        self, p: Parameters, velocities: Float[Array, "*axes"], temperature: Array, dt: Array
+    ) -> Float[Array, "*axes"]:
         """Scaled velocities. dt may not exceed tau."""
         moving = temperature > jnp.finfo(velocities.dtype).tiny
         square = 1 + dt / p["tau"] * (p["temperature"] / jnp.where(moving, temperature, 1) - 1)
         # dt = tau with T0 = 0 stops every atom; the square root's slope there is left out. Less than zero, from a T0
         # or a tau that training made too small, it gives nan, which must be seen.
-        warm = moving & (square != 0)
-        scale = jnp.where(moving, jnp.where(warm, jnp.sqrt(jnp.where(warm, square, 1)), 0), 1)
-        return velocities * scale
+        return velocities * scale_root(jnp.where(moving, square, 1))
 
 
 @THERMOSTATS.register

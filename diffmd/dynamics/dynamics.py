@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from diffmd.dynamics.base import Integrator, Thermostat
 from diffmd.dynamics.frame import Frame
 from diffmd.forcefield import ForceField, Neighbors
 from diffmd.paths import below
-from diffmd.system import State, System, Values
+from diffmd.system import Moving, State, System, Values
 
 
 @jax.custom_vjp
@@ -73,29 +73,42 @@ class Dynamics:
         neighbors: Neighbors,
         arrival: Float[Array, "atoms 3"] | None = None,
     ) -> State:
-        """One time step. `key` is the run's; the noise of step n is a function of (key, stream, n) alone.
+        """One time step.
 
         Args:
             arrival: the positions that it leads to, where they are known but for rounding: forces are computed there,
                 and their derivative is that of the positions computed (reverse mode only).
         """
+        step = self.stepper(values, key, neighbors, None if arrival is None else arrival.T)
+        return step(Moving.of(state)).state
+
+    def stepper(
+        self, values: Values, key: Array, neighbors: Neighbors, arrival: Float[Array, "3 atoms"] | None = None
+    ) -> Callable[[Moving], Moving]:
+        """One time step as a function of the state: what hangs on the values alone is computed once for many steps.
+
+        `key` is the run's; the noise of step n is a function of (key, stream, n) alone. `arrival` is as in `step`.
+        """
         masses, p = self.system.masses(values), self.numbers(values, "integrator")
+        field, boltzmann = self.forcefield.acting(values, neighbors), self.system.units.boltzmann
 
-        def force(positions: Float[Array, "atoms 3"], box: Box) -> Float[Array, "atoms 3"]:
-            at = positions if arrival is None else _known(arrival, positions)
-            return self.forcefield.forces(values, at, box, neighbors)
+        def force(positions: Float[Array, "3 atoms"], box: Box) -> Float[Array, "3 atoms"]:
+            return field(positions if arrival is None else _known(arrival, positions), box)
 
-        def noise() -> Float[Array, "atoms 3"]:
-            return self.noise(key, state.step, state.positions.dtype)
+        def step(state: Moving) -> Moving:
+            def noise() -> Float[Array, "3 atoms"]:
+                return self.noise(key, state.step, state.positions.dtype).T
 
-        new = self.integrator.step(p, state, masses, self.system.units.boltzmann, force, noise)
-        velocities = new.velocities
-        if self.thermostat is not None:
-            velocities = self._thermostatted(values, masses, velocities, p["dt"])
-        if self.com_every:
-            drift = jnp.sum(masses[:, None] * velocities, axis=0) / jnp.sum(masses)
-            velocities = velocities - jnp.where(new.step % self.com_every == 0, drift, 0)
-        return dataclasses.replace(new, velocities=velocities)
+            new = self.integrator.step(p, state, masses, boltzmann, force, noise)
+            velocities = new.velocities
+            if self.thermostat is not None:
+                velocities = self._thermostatted(values, masses, velocities, p["dt"])
+            if self.com_every:
+                drift = jnp.sum(masses * velocities, axis=1, keepdims=True) / jnp.sum(masses)
+                velocities = velocities - jnp.where(new.step % self.com_every == 0, drift, 0)
+            return dataclasses.replace(new, velocities=velocities)
+
+        return step
 
     def noise(self, key: Array, step: Int[Array, ""], dtype: np.dtype) -> Float[Array, "atoms 3"]:
         """The standard normal numbers of the step from state number `step`."""
@@ -103,25 +116,28 @@ class Dynamics:
         return jax.random.normal(own, (self.system.size, 3), dtype)
 
     def _thermostatted(
-        self, values: Values, masses: Float[Array, "atoms"], velocities: Float[Array, "atoms 3"], dt: Array
-    ) -> Float[Array, "atoms 3"]:
+        self, values: Values, masses: Float[Array, "atoms"], velocities: Float[Array, "3 atoms"], dt: Array
+    ) -> Float[Array, "3 atoms"]:
         """Velocities after the thermostat."""
         thermostat = self.thermostat
         assert thermostat is not None
 
-        def apply(
-            numbers: Mapping[str, Array], v: Float[Array, "atoms 3"], m: Float[Array, "atoms"], dt: Array
-        ) -> Array:
-            return thermostat.apply(numbers, v, self.temperature(m, v), dt)
+        def apply(numbers: Mapping[str, Array], v: Float[Array, "3 atoms"], now: Array, dt: Array) -> Array:
+            return thermostat.apply(numbers, v, now, dt)
 
-        # Of each step the velocities are stored, and the handful of scalars made of them are not: on a CPU, storing a
-        # scalar takes as long as storing an array of a small system.
-        numbers = dict(self.numbers(values, "thermostat"))
-        return jax.checkpoint(apply, prevent_cse=False)(numbers, velocities, masses, dt)
+        # Of each step the velocities and the temperature are stored, and the handful of scalars made of them are not:
+        # on a CPU, storing a scalar takes as long as storing an array of a small system.
+        numbers, now = dict(self.numbers(values, "thermostat")), self._temperature(masses, velocities)
+        return jax.checkpoint(apply, prevent_cse=False)(numbers, velocities, now, dt)
 
     def temperature(self, masses: Float[Array, "atoms"], velocities: Float[Array, "atoms 3"]) -> Float[Array, ""]:
         """T = 2 E_kin / (n_f k_B)."""
-        return jnp.sum(masses[:, None] * velocities**2) / (self.degrees_of_freedom * self.system.units.boltzmann)
+        return self._temperature(masses, velocities.T)
+
+    def _temperature(self, masses: Float[Array, "atoms"], velocities: Float[Array, "3 atoms"]) -> Float[Array, ""]:
+        """The same of velocities by axis."""
+        twice = jnp.sum(masses * (velocities * velocities))
+        return twice / (self.degrees_of_freedom * self.system.units.boltzmann)
 
     def held_temperature(self, values: Values) -> Float[Array, ""] | None:
         """The temperature of the integrator's heat bath, or else of the thermostat; None where neither has one."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from diffmd.system import State
+from diffmd.system import Moving, State
 
-Moving = tuple[Array, Array, Array]
+_Differentiated = tuple[Array, Array, Array]
 """Positions, velocities, forces."""
+
+_State = TypeVar("_State", State, Moving)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +41,11 @@ class Guard:
         """Whether it changes nothing."""
         return self.truncate is None and self.clip is None
 
-    def held(self, state: State) -> State:
+    def held(self, state: _State) -> _State:
         """The same state, whose derivative is cut or clipped."""
         if self.idle:
             return state
-        moving: Moving = (state.positions, state.velocities, state.forces)
+        moving: _Differentiated = (state.positions, state.velocities, state.forces)
         if self.clip is not None:
             moving = _clipped(self.clip, moving)
         if self.truncate is not None:
@@ -53,11 +56,11 @@ class Guard:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _clipped(most: float, moving: Moving) -> Moving:
+def _clipped(most: float, moving: _Differentiated) -> _Differentiated:
     return moving
 
 
-def _scaled(most: float, _: None, ct: Moving) -> tuple[Moving]:
+def _scaled(most: float, _: None, ct: _Differentiated) -> tuple[_Differentiated]:
     size2 = jnp.sum(ct[0] * ct[0]) + jnp.sum(ct[1] * ct[1])
     over = size2 > most * most
     factor = jnp.where(over, most / jnp.sqrt(jnp.where(over, size2, 1)), 1)

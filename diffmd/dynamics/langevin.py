@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from diffmd.dynamics.base import ForceFunction, Integrator, Parameters
 from diffmd.slopes import AT_REST, Slope
 from diffmd.spec import INTEGRATORS, Spec, quantity
-from diffmd.system import State
+from diffmd.system import Moving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,21 +35,21 @@ class Langevin(Integrator):
     def step(
         self,
         p: Parameters,
-        state: State,
+        state: Moving,
         masses: Float[Array, "atoms"],
         boltzmann: float,
         force: ForceFunction,
-        noise: Callable[[], Float[Array, "atoms 3"]],
-    ) -> State:
+        noise: Callable[[], Float[Array, "3 atoms"]],
+    ) -> Moving:
         """One step, one force evaluation."""
-        dt, m = p["dt"], masses[:, None]
-        v = state.velocities + state.forces / m * (dt / 2)
+        dt, kick = p["dt"], p["dt"] / (2 * masses)
+        v = state.velocities + state.forces * kick
         x = state.positions + v * (dt / 2)
         c, spread = self.bath(p, masses, boltzmann)
-        v = c * v + spread * noise()
+        v = c * v + spread.T * noise()
         x = x + v * (dt / 2)
         forces = force(x, state.box)
-        v = v + forces / m * (dt / 2)
+        v = v + forces * kick
         return dataclasses.replace(state, positions=x, velocities=v, forces=forces, step=state.step + 1)
 
     def slopes(self, p: Mapping[str, np.ndarray]) -> dict[str, Slope]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from diffmd.dynamics.base import ForceFunction, Integrator, Parameters
 from diffmd.spec import INTEGRATORS, Spec, quantity
-from diffmd.system import State
+from diffmd.system import Moving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +48,14 @@ class QuickMin(Integrator):
     def step(
         self,
         p: Parameters,
-        state: State,
+        state: Moving,
         masses: Float[Array, "atoms"],
         boltzmann: float,
         force: ForceFunction,
-        noise: Callable[[], Float[Array, "atoms 3"]],
-    ) -> State:
+        noise: Callable[[], Float[Array, "3 atoms"]],
+    ) -> Moving:
         """One step, one force evaluation; `noise` is not drawn."""
-        dt, m = p["dt"], masses[:, None]
+        dt, m = p["dt"], masses
         # Atoms on top of each other have forces whose squares overflow. The projection does not depend on the size of
         # F, so a size without derivative leaves its derivatives whole; the same holds for the length of a step below.
         f = state.forces / _size(state.forces)
@@ -64,14 +64,14 @@ class QuickMin(Integrator):
         downhill = jnp.maximum(jnp.sum(state.velocities * f), 0) / jnp.where(resting, 1, norm)
         v = jnp.where(resting, 0, downhill) * f / m + state.forces / m * dt
         size = _size(v)
-        square = jnp.max(jnp.sum((v / size) ** 2, axis=-1))
+        square = jnp.max(jnp.sum((v / size) ** 2, axis=0))
         furthest = jnp.sqrt(jnp.where(square == 0, 1, square)) * size * dt
         v = v * jnp.where((square != 0) & (furthest > p["max_step"]), p["max_step"] / furthest, 1)
         x = state.positions + v * dt
         return dataclasses.replace(state, positions=x, velocities=v, forces=force(x, state.box), step=state.step + 1)
 
 
-def _size(a: Float[Array, "atoms 3"]) -> Float[Array, ""]:
+def _size(a: Float[Array, "3 atoms"]) -> Float[Array, ""]:
     """The largest number in an array, one if all are zero; carries no derivative."""
     largest = lax.stop_gradient(jnp.max(jnp.abs(a), initial=0))
     return jnp.where(largest == 0, 1, largest)

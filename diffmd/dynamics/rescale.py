@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.dynamics.base import Parameters, Thermostat
+from diffmd.potentials.elementwise import scale_root
 from diffmd.slopes import AT_REST, Slope
 from diffmd.spec import THERMOSTATS, Spec, quantity
 
@@ -30,16 +31,14 @@ class Rescale(Thermostat):
         return {"temperature": AT_REST} if p["temperature"] == 0 else {}
 
     def apply(
-        self, p: Parameters, velocities: Float[Array, "atoms 3"], temperature: Array, dt: Array
-    ) -> Float[Array, "atoms 3"]:
+        self, p: Parameters, velocities: Float[Array, "*axes"], temperature: Array, dt: Array
+    ) -> Float[Array, "*axes"]:
         """Scaled velocities."""
         moving = temperature > jnp.finfo(velocities.dtype).tiny
         ratio = p["temperature"] / jnp.where(moving, temperature, 1)
         # T0 = 0 stops every atom; its slope in T0 is infinite, and is left out. A T0 that training made negative must
         # be seen: it gives nan.
-        warm = moving & (ratio != 0)
-        scale = jnp.where(moving, jnp.where(warm, jnp.sqrt(jnp.where(warm, ratio, 1)), 0), 1)
-        return velocities * scale
+        return velocities * scale_root(jnp.where(moving, ratio, 1))
 
 
 @THERMOSTATS.register

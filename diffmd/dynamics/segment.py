@@ -21,13 +21,16 @@ from diffmd.dynamics.guard import Guard
 from diffmd.dynamics.probes import tap_state, tap_values
 from diffmd.forcefield import Neighbors
 from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
-from diffmd.system import State, Values
+from diffmd.system import Moving, State, Values
 
 Measure = Callable[[Frame, State], object]
 """What is kept of a frame: any pytree of arrays."""
 
 
 UNGUARDED = Guard()
+
+_STRETCHES = 50
+"""Into so many stretches a segment of so many steps is cut: at the start of each the way back leaves a probe."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +65,46 @@ class Shape:
         """How many lists it builds."""
         if not self.plan.is_list:
             return 0
-        if self.stride and self.block < self.stride:
+        if self.listed_between_frames:
             # Those of the steps between two frames, and the frame's own.
             return self.steps // self.stride * (-(-self.stride // self.block) + 1)
         return -(-self.steps // self.group)
+
+    @property
+    def stretches(self) -> tuple[int, ...]:
+        """Steps of each stretch, in the order of time."""
+        if self.listed_between_frames:
+            return self.between_frames.stretches * (self.steps // self.stride)
+        full, rest = divmod(self.steps, self.group)
+        return self.on_one_list(self.group) * full + (self.on_one_list(rest) if rest else ())
+
+    def on_one_list(self, count: int) -> tuple[int, ...]:
+        """The stretches of `count` steps on one list, which end where frames are."""
+        if self.stride:
+            return self._cut(self.stride) * (count // self.stride)
+        return self._cut(count)
+
+    def _cut(self, count: int) -> tuple[int, ...]:
+        full, rest = divmod(count, self.stretch_of(count))
+        return (self.stretch_of(count),) * full + (rest,) * (rest > 0)
+
+    def stretch_of(self, count: int) -> int:
+        """Steps of a stretch of `count` steps on one list between two frames: so many that all are alike, if they can
+        be; what is left over is a loop of its own to compile."""
+        usual = max(1, self.steps // _STRETCHES)
+        wanted = max(1, count // usual)
+        alike = max(k for k in range(1, wanted + 1) if count % k == 0)
+        return count // alike if 2 * alike >= wanted else usual
+
+    @property
+    def listed_between_frames(self) -> bool:
+        """Whether there are several lists between two frames."""
+        return self.plan.is_list and self.block < self.stride
+
+    @property
+    def between_frames(self) -> Shape:
+        """The steps between two frames."""
+        return dataclasses.replace(self, steps=self.stride, stride=0)
 
 
 @jax.tree_util.register_dataclass
@@ -120,22 +159,51 @@ class _Loop:
 
     def steps(self, carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
         """`count` steps with one list."""
+        state, record = carry
+        inner = (Moving.of(state), record)
+        if probes is None:
+            inner = self.stretch(inner, count, None, neighbors)
+        else:
+            size = self.shape.stretch_of(count)
+            full, rest = divmod(count, size)
 
-        def body(carry, probe):  # type: ignore[no-untyped-def]
-            state, (old, furthest) = carry
+            def stretch(inner, probe):  # type: ignore[no-untyped-def]
+                return self.stretch(inner, size, probe, neighbors), None
+
+            # A loop of one stretch is none.
+            inner, _ = stretch(inner, probes[0]) if full == 1 else lax.scan(stretch, inner, probes[:full], length=full)
+            if rest:
+                inner = self.stretch(inner, rest, probes[full], neighbors)
+        return inner[0].state, inner[1]
+
+    def stretch(self, carry, count: int, probe, neighbors: Neighbors):  # type: ignore[no-untyped-def]
+        """`count` steps, and at their start a probe."""
+        state, (old, furthest) = carry
+        state = self.guard.held(state)
+        if probe is not None:
+            x, v = tap_state(state.positions, state.velocities, probe)
+            state = dataclasses.replace(state, positions=x, velocities=v)
+        step = self.dynamics.stepper(self.probed(probe), self.key, neighbors)
+
+        def body(carry, number):  # type: ignore[no-untyped-def]
+            state, (old, gone) = carry
             begun = lax.stop_gradient(state.positions)
-            state = self.guard.held(state)
-            if probe is not None:
-                x, v = tap_state(state.positions, state.velocities, probe)
-                state = dataclasses.replace(state, positions=x, velocities=v)
-            state = self.dynamics.step(self.probed(probe), self.key, state, neighbors)
+            if not self.guard.idle:
+                # The first state is held already, before its probe.
+                kept = self.guard.held(state)
+                state = jax.tree.map(lambda a, b: jnp.where(number > 0, a, b), kept, state)
+            state = step(state)
             x, box = lax.stop_gradient((state.positions, state.box))
-            furthest = jnp.maximum(furthest, jnp.max(jnp.sum((x - begun) ** 2, axis=-1)))
+            # Of each atom: the largest of all is looked for once, not at every step.
+            gone = jnp.maximum(gone, jnp.sum((x - begun) ** 2, axis=0))
             if not isinstance(neighbors, AllPairs):
-                old = jnp.maximum(old, displacement2(neighbors, x, box))
-            return (state, (old, furthest)), None
+                old = jnp.maximum(old, displacement2(neighbors, x.T, box))
+            return (state, (old, gone)), None
 
-        return lax.scan(body, carry, probes, length=count)[0]
+        numbers = None if self.guard.idle else jnp.arange(count)
+        still = jnp.zeros_like(state.positions[0])
+        (state, (old, gone)), _ = lax.scan(body, (state, (old, still)), numbers, length=count)
+        return state, (old, jnp.maximum(furthest, jnp.max(gone)))
 
     def probed(self, probe: Array | None) -> Values:
         """The values, whose derivative leaves its sketch in the probe."""
@@ -151,13 +219,13 @@ class _Loop:
         return tuple(taken[measure] for measure in active)
 
 
-def _cut(probes: Array | None, start: int, groups: int, size: int) -> Array | None:
-    """`groups` runs of `size` probes from `start`, as (groups, size)."""
-    return None if probes is None else probes[start : start + groups * size].reshape(groups, size, -1)
+def _cut(probes: Array | None, groups: int) -> Array | None:
+    """`probes` in so many runs, as (groups, probes of each)."""
+    return None if probes is None else probes.reshape(groups, -1, probes.shape[-1])
 
 
 def _last(probes: Array | None) -> Array | None:
-    """The probe of the last step."""
+    """The probe of the last stretch."""
     return None if probes is None else probes[-1]
 
 
@@ -168,16 +236,16 @@ def run_segment(
     values: Values,
     key: Array,
     state: State,
-    probes: Float[Array, "steps probes"] | None = None,
+    probes: Float[Array, "stretches probes"] | None = None,
     guard: Guard = UNGUARDED,
     watched: tuple[str, ...] = (),
 ) -> tuple[State, tuple[object, ...], Report]:
     """Runs a segment.
 
     Args:
-        probes: zeros, `PROBES` a step; their "gradient" is the norm of the state's cotangent at the start of each step,
-            and the sketch of what this step, and the frame that it leads to, add to the derivative with respect to the
-            watched values. They forbid forward mode; None leaves them out.
+        probes: zeros, `PROBES` for each of the shape's `stretches`; their "gradient" is the norm of the state's
+            cotangent at the start of each, and the sketch of what these steps, and the frame that they lead to, add to
+            the derivative with respect to the watched values. They forbid forward mode; None leaves them out.
         guard: what holds the derivative back.
         watched: names of the values that are sketched.
 
@@ -187,7 +255,7 @@ def run_segment(
     loop = _Loop(dynamics, shape, measures, values, key, guard, watched)
     zero = jnp.zeros((), state.positions.dtype)
     needed = jnp.zeros(5, np.int32)
-    group, stride = shape.group, shape.stride
+    stride, group = shape.stride, shape.group
 
     def on_one_list(carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
         """`count` steps and their frames on one list."""
@@ -198,7 +266,7 @@ def run_segment(
             carry = loop.steps(carry, stride, probes, neighbors)
             return carry, loop.measure(carry[0], neighbors, _last(probes))
 
-        return lax.scan(interval, carry, _cut(probes, 0, count // stride, stride), length=count // stride)
+        return lax.scan(interval, carry, _cut(probes, count // stride), length=count // stride)
 
     def block(carry, count: int, probes):  # type: ignore[no-untyped-def]
         """A list build, then `count` steps on it."""
@@ -210,21 +278,23 @@ def run_segment(
     def blocks(carry, steps: int, probes):  # type: ignore[no-untyped-def]
         """`steps` steps in blocks of `group`, and a shorter one at the end."""
         full, rest = divmod(steps, group)
+        of_full = full * len(shape.on_one_list(group))
+        first, last = (None, None) if probes is None else (probes[:of_full], probes[of_full:])
         rows: list[object] = []
         if full:
-            carry, out = lax.scan(lambda c, p: block(c, group, p), carry, _cut(probes, 0, full, group), length=full)
+            carry, out = lax.scan(lambda c, p: block(c, group, p), carry, _cut(first, full), length=full)
             rows.append(jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:]), out))
         if rest:
-            carry, out = block(carry, rest, None if probes is None else probes[full * group :])
+            carry, out = block(carry, rest, last)
             rows.append(out)
         return carry, rows[0] if len(rows) == 1 else jax.tree.map(lambda *r: jnp.concatenate(r), *rows)
 
     inner = (state, (zero, zero))
     if not shape.plan.is_list:
         inner, rows = on_one_list(inner, shape.steps, probes, loop.list_of(state))
-    elif stride and shape.block < stride:
-        # Several lists between two frames: the frame is measured on a list of its own.
-        unmeasured = dataclasses.replace(shape, steps=stride, stride=0)
+    elif shape.listed_between_frames:
+        # The frame is measured on a list of its own.
+        unmeasured = shape.between_frames
 
         def interval(carry, probes):  # type: ignore[no-untyped-def]
             inner, needed = carry
@@ -237,7 +307,7 @@ def run_segment(
             return (inner, needed), loop.measure(end, own, _last(probes))
 
         count = shape.steps // stride
-        (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, 0, count, stride), length=count)
+        (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, count), length=count)
     else:
         (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
     state, (displacement, furthest) = inner

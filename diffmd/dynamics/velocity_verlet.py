@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from diffmd.dynamics.base import ForceFunction, Integrator, Parameters
 from diffmd.spec import INTEGRATORS, Spec, quantity
-from diffmd.system import State
+from diffmd.system import Moving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,18 +32,18 @@ class VelocityVerlet(Integrator):
     def step(
         self,
         p: Parameters,
-        state: State,
+        state: Moving,
         masses: Float[Array, "atoms"],
         boltzmann: float,
         force: ForceFunction,
-        noise: Callable[[], Float[Array, "atoms 3"]],
-    ) -> State:
+        noise: Callable[[], Float[Array, "3 atoms"]],
+    ) -> Moving:
         """One step; `noise` is not drawn."""
-        dt, m = p["dt"], masses[:, None]
-        a = state.forces / m
+        dt, inverse = p["dt"], 1 / masses
+        a = state.forces * inverse
         x = state.positions + state.velocities * dt + a * (dt**2 / 2)
         forces = force(x, state.box)
-        v = state.velocities + (a + forces / m) * (dt / 2)
+        v = state.velocities + (a + forces * inverse) * (dt / 2)
         return dataclasses.replace(state, positions=x, velocities=v, forces=forces, step=state.step + 1)
 
 

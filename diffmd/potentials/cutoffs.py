@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from pydantic import BeforeValidator, Field, model_validator
 
+from diffmd.potentials.elementwise import root
 from diffmd.spec import CUTOFFS, Spec, quantity
 
 PairFunction = Callable[[Array, Mapping[str, Array]], Array]
@@ -96,7 +97,7 @@ class ShiftedForce(Cutoff):
         squared = jnp.asarray(self.distance**2, r2.dtype)
         # The tangent of r^2 for a unit change of r is 2 r; scalar parameters make both of these scalars.
         at_cutoff, slope = jax.jvp(lambda x: u(x, q), (squared,), (jnp.asarray(2 * self.distance, r2.dtype),))
-        return _inside(self.distance, lambda x: u(x, q) - at_cutoff - (jnp.sqrt(x) - self.distance) * slope, r2)
+        return _inside(self.distance, lambda x: u(x, q) - at_cutoff - (root(x) - self.distance) * slope, r2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +111,8 @@ class Switch(Cutoff):
     def apply(self, u: PairFunction, r2: Array, q: Mapping[str, Array]) -> Array:
         def switched(x: Array) -> Array:
             switching = x > self.start**2
-            r = jnp.sqrt(jnp.where(switching, x, self.distance**2))
-            t = jnp.where(switching, (r - self.start) / (self.distance - self.start), 0)
+            r = root(jnp.where(switching, x, self.distance**2))
+            t = jnp.where(switching, (r - self.start) * (1 / (self.distance - self.start)), 0)
             return u(x, q) * (1 - t * t * t * (10 - t * (15 - 6 * t)))
 
         return _inside(self.distance, switched, r2)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from diffmd.potentials.base import BuildContext, PairPotential, Parameters, Potential
 from diffmd.potentials.cutoffs import Cutoff, CutoffSpec, NoCutoffSpec
+from diffmd.potentials.elementwise import reciprocal
 from diffmd.potentials.values import Mixing, PairValue, pair_value
 from diffmd.slopes import Slope
 from diffmd.spec import POTENTIALS, Spec, quantity
@@ -95,7 +96,7 @@ class LennardJones(PairPotential):
 
 def lennard_jones_energy(r2: Array, q: Mapping[str, Array]) -> Array:
     """C12/r^12 - C6/r^6."""
-    inverse = 1 / r2
+    inverse = reciprocal(r2)
     sixth = inverse * inverse * inverse
     return (q["c12"] * sixth - q["c6"]) * sixth
 

@@ -37,10 +37,14 @@ from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box, Components, apply_shifts, image_shifts
 from diffmd.neighbors import AllPairs, NeighborList
+from diffmd.potentials.rows import Rows, over_rows, whole
 
 Mode = Literal["reverse", "forward", "plain"]
 PairEnergy = Callable[[Array, Mapping[str, Array]], Array]
 Tables = dict[str, Array]
+
+_Sums = tuple[Array | None, Array | None, Array | None]
+"""A `Sweep`, whose forces are by axis (3, atoms)."""
 
 
 @jax.tree_util.register_dataclass
@@ -80,7 +84,16 @@ class PairSweep:
         Args:
             q: parameters of a pair: () for all pairs alike, or symmetric (types, types) tables.
         """
-        return _FUNCTIONS[self.mode](self, box.shape, want, positions, box.vectors, neighbors, q)
+        forces, energies, virial = _FUNCTIONS[self.mode](self, box.shape, want, positions.T, box.vectors, neighbors, q)
+        return Sweep(None if forces is None else forces.T, energies, virial)
+
+    def forces(
+        self, positions: Float[Array, "3 atoms"], box: Box, neighbors: AllPairs | NeighborList, q: Tables
+    ) -> Float[Array, "3 atoms"]:
+        """The forces alone, of positions by axis."""
+        found, _, _ = _FUNCTIONS[self.mode](self, box.shape, ("forces",), positions, box.vectors, neighbors, q)
+        assert found is not None
+        return found
 
     def rounded(
         self,
@@ -97,7 +110,7 @@ class PairSweep:
             The sums, of 64 bits, and the largest component of any pair: nan if one is; over `LARGEST_ROUNDED` it was
             not rounded but spoilt.
         """
-        pairs = _pairs(self, box, neighbors, positions, q)
+        pairs = _pairs(self, box, whole(neighbors), positions.T, q)
         s = jnp.where(pairs.mask, _derivative(self.energy, pairs.r2, pairs.q)[1], 0)
         f = [-2 * s * c * scale for c in pairs.d]
         # A float between 2^52 and 2^53 has no places after the point: adding such a number rounds, and the bits then
@@ -129,19 +142,6 @@ def _row_sums(arrays: list[Array], mode: Mode = "reverse") -> list[Array]:
     )
 
 
-def _differences(neighbors: AllPairs | NeighborList, x: Float[Array, "atoms 3"]) -> Components:
-    """x_i - x_j as three (atoms, K) arrays."""
-    columns = (x[:, 0], x[:, 1], x[:, 2])
-    if isinstance(neighbors, AllPairs):
-        return tuple(c[:, None] - c[None, :] for c in columns)  # type: ignore[return-value]
-    return tuple(c[:, None] - c[neighbors.indices] for c in columns)  # type: ignore[return-value]
-
-
-def _other_types(neighbors: AllPairs | NeighborList, types: Array) -> Array:
-    """Type of j at each place of the list, broadcastable to (atoms, K)."""
-    return types[None, :] if isinstance(neighbors, AllPairs) else types[neighbors.indices]
-
-
 @dataclasses.dataclass(frozen=True)
 class _Pairs:
     """The list's pairs with their displacement, and parameters spread over them."""
@@ -153,23 +153,22 @@ class _Pairs:
     q: Tables
 
 
-def _pairs(sweep: PairSweep, box: Box, neighbors: AllPairs | NeighborList, x: Array, q: Tables) -> _Pairs:
-    raw = _differences(neighbors, x)
+def _pairs(sweep: PairSweep, box: Box, rows: Rows, x: Array, q: Tables) -> _Pairs:
+    raw = rows.differences(x)
     shifts = image_shifts(box, raw)
     d = apply_shifts(box, raw, shifts)
     r2 = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
     # Mask before u: a padded place must not make an infinity whose derivative is nan.
-    return _Pairs(d, shifts, neighbors.mask, jnp.where(neighbors.mask, r2, 1), _spread(sweep, neighbors, q))
+    return _Pairs(d, shifts, rows.mask, jnp.where(rows.mask, r2, 1), _spread(sweep, rows, q))
 
 
-def _spread(sweep: PairSweep, neighbors: AllPairs | NeighborList, q: Tables) -> Tables:
+def _spread(sweep: PairSweep, rows: Rows, q: Tables) -> Tables:
     """Scalars as they are; tables looked up for each pair."""
-    tables = {name: value for name, value in q.items() if value.ndim == 2}
-    if not tables:
+    if all(value.ndim == 0 for value in q.values()):
         return q
     types = jnp.asarray(sweep.types)
-    other = _other_types(neighbors, types)
-    return {n: v if v.ndim == 0 else v.reshape(-1)[types[:, None] * v.shape[1] + other] for n, v in q.items()}
+    own, other = rows.own(types), rows.others(types)
+    return {n: v if v.ndim == 0 else v.reshape(-1)[own * v.shape[1] + other] for n, v in q.items()}
 
 
 def _derivative(energy: PairEnergy, r2: Array, q: Mapping[str, Array]) -> tuple[Array, Array]:
@@ -185,8 +184,8 @@ def _symmetric(six: list[Array]) -> Array:
     return jnp.stack([jnp.stack([xx, xy, xz]), jnp.stack([xy, yy, yz]), jnp.stack([xz, yz, zz])])
 
 
-def _collect(mode: Mode, want: tuple[str, ...], u: Array, s: Array, d: Components) -> Sweep:
-    """Row sums of what is wanted, from masked u and S."""
+def _terms(want: tuple[str, ...], u: Array, s: Array, d: Components) -> list[Array]:
+    """What is summed over the rows for what is wanted, from masked u and S."""
     terms: list[Array] = []
     if "forces" in want:
         terms += [-2 * s * c for c in d]
@@ -194,18 +193,18 @@ def _collect(mode: Mode, want: tuple[str, ...], u: Array, s: Array, d: Component
         terms.append(u / 2)
     if "virial" in want:
         terms += [-s * d[i] * d[j] for i, j in _UPPER]
-    return _assemble(want, _row_sums(terms, mode))
+    return terms
 
 
-def _assemble(want: tuple[str, ...], sums: list[Array]) -> Sweep:
+def _assemble(want: tuple[str, ...], sums: list[Array]) -> _Sums:
     forces = energies = virial = None
     if "forces" in want:
-        forces, sums = jnp.stack(sums[:3], axis=-1), sums[3:]
+        forces, sums = jnp.stack(sums[:3]), sums[3:]
     if "energies" in want:
         energies, sums = sums[0], sums[1:]
     if "virial" in want:
         virial = _symmetric([jnp.sum(c) for c in sums])
-    return Sweep(forces, energies, virial)
+    return forces, energies, virial
 
 
 def _primal(
@@ -216,13 +215,18 @@ def _primal(
     h: Array,
     neighbors: AllPairs | NeighborList,
     q: Tables,
-) -> Sweep:
-    pairs = _pairs(sweep, Box(h, shape), neighbors, x, q)
-    if want == ("energies",):
-        u = jnp.where(pairs.mask, sweep.energy(pairs.r2, pairs.q), 0)
-        return _collect(sweep.mode, want, u, u, pairs.d)
-    u, s = _derivative(sweep.energy, pairs.r2, pairs.q)
-    return _collect(sweep.mode, want, jnp.where(pairs.mask, u, 0), jnp.where(pairs.mask, s, 0), pairs.d)
+) -> _Sums:
+    def sums(rows: Rows) -> list[Array]:
+        pairs = _pairs(sweep, Box(h, shape), rows, x, q)
+        if want == ("energies",):
+            u = s = sweep.energy(pairs.r2, pairs.q)
+        else:
+            u, s = _derivative(sweep.energy, pairs.r2, pairs.q)
+        u, s = jnp.where(pairs.mask, u, 0), jnp.where(pairs.mask, s, 0)
+        return _row_sums(_terms(want, u, s, pairs.d), sweep.mode)
+
+    # The sums of blocks of rows would store every pair for a derivative.
+    return _assemble(want, sums(whole(neighbors)) if sweep.mode == "plain" else over_rows(neighbors, sums))
 
 
 # ---------------------------------------------------------------------------------------------------- reverse mode
@@ -251,58 +255,57 @@ def _present(cotangent: Any) -> Any:
     return None if cotangent is None or isinstance(cotangent, SymbolicZero) else cotangent
 
 
-def _reverse_backward(sweep: PairSweep, shape: Any, want: tuple[str, ...], res: _Residuals, ct: Sweep):  # type: ignore[no-untyped-def]
-    box = Box(res.h, shape)
-    pairs = _pairs(sweep, box, res.neighbors, res.x, res.q)
-    d, mask = pairs.d, pairs.mask
-    big_l, e, w = _present(ct.forces), _present(ct.energies), _present(ct.virial)
-    a = jnp.zeros_like(pairs.r2)
-    grad_a: list[Array] = [a, a, a]
-    if big_l is not None:
-        l = _differences(res.neighbors, big_l)  # noqa: E741
-        a = a + d[0] * l[0] + d[1] * l[1] + d[2] * l[2]
-        grad_a = [g + c for g, c in zip(grad_a, l, strict=True)]
-    if w is not None:
-        wd = [w[k, 0] * d[0] + w[k, 1] * d[1] + w[k, 2] * d[2] for k in range(3)]
-        wtd = [w[0, k] * d[0] + w[1, k] * d[1] + w[2, k] * d[2] for k in range(3)]
-        a = a + d[0] * wd[0] + d[1] * wd[1] + d[2] * wd[2]
-        grad_a = [g + p + q for g, p, q in zip(grad_a, wd, wtd, strict=True)]
-    pair_e = None
-    if e is not None:
-        other = e[None, :] if isinstance(res.neighbors, AllPairs) else e[res.neighbors.indices]
-        pair_e = (e[:, None] + other) / 2
-
-    def phi(r2: Array, q: Mapping[str, Array]) -> Array:
-        u, s = _derivative(sweep.energy, r2, q)
-        return -2 * s * a if pair_e is None else -2 * s * a + u * pair_e
-
+def _reverse_backward(sweep: PairSweep, shape: Any, want: tuple[str, ...], res: _Residuals, ct: _Sums):  # type: ignore[no-untyped-def]
+    big_l, e, w = (_present(part) for part in ct)
     x_wanted, h_wanted, names = res.perturbed
-    terms: list[Array] = []
-    if x_wanted or h_wanted:
-        (_, s), (_, phi_r2) = _derivative(sweep.energy, pairs.r2, pairs.q), _derivative(phi, pairs.r2, pairs.q)
-        s, phi_r2 = jnp.where(mask, s, 0), jnp.where(mask, phi_r2, 0)
-        g = [2 * phi_r2 * c - 2 * s * k for c, k in zip(d, grad_a, strict=True)]
-        terms += g
-        if h_wanted:
-            terms += [-pairs.shifts[i] * g[j] / 2 for i in range(3) for j in range(3)]
-    columns: dict[str, int] = {}
-    for name in names:
-        value = pairs.q[name]
-        tangent = jnp.ones_like(value)
-        slope = jax.jvp(lambda v, name=name: phi(pairs.r2, {**pairs.q, name: v}), (value,), (tangent,))[1]
-        slope = jnp.where(mask, slope, 0) / 2
-        if value.ndim == 0:
-            terms.append(slope)
-            columns[name] = 1
-        else:
-            other = _other_types(res.neighbors, jnp.asarray(sweep.types))
-            kinds = res.q[name].shape[0]
-            terms += [jnp.where(other == b, slope, 0) for b in range(kinds)]
-            columns[name] = kinds
-    sums = _row_sums(terms)
+    types = jnp.asarray(sweep.types)
+    # A table has a column for each type that the other atom may have.
+    columns = {name: 1 if res.q[name].ndim == 0 else res.q[name].shape[0] for name in names}
+
+    def row_sums(rows: Rows) -> list[Array]:
+        pairs = _pairs(sweep, Box(res.h, shape), rows, res.x, res.q)
+        d, mask = pairs.d, pairs.mask
+        a = jnp.zeros_like(pairs.r2)
+        grad_a: list[Array] = [a, a, a]
+        if big_l is not None:
+            l = rows.differences(big_l)  # noqa: E741
+            a = a + d[0] * l[0] + d[1] * l[1] + d[2] * l[2]
+            grad_a = [g + c for g, c in zip(grad_a, l, strict=True)]
+        if w is not None:
+            wd = [w[k, 0] * d[0] + w[k, 1] * d[1] + w[k, 2] * d[2] for k in range(3)]
+            wtd = [w[0, k] * d[0] + w[1, k] * d[1] + w[2, k] * d[2] for k in range(3)]
+            a = a + d[0] * wd[0] + d[1] * wd[1] + d[2] * wd[2]
+            grad_a = [g + p + q for g, p, q in zip(grad_a, wd, wtd, strict=True)]
+        pair_e = None if e is None else (rows.own(e) + rows.others(e)) / 2
+
+        def phi(r2: Array, q: Mapping[str, Array]) -> Array:
+            u, s = _derivative(sweep.energy, r2, q)
+            return -2 * s * a if pair_e is None else -2 * s * a + u * pair_e
+
+        terms: list[Array] = []
+        if x_wanted or h_wanted:
+            (_, s), (_, phi_r2) = _derivative(sweep.energy, pairs.r2, pairs.q), _derivative(phi, pairs.r2, pairs.q)
+            s, phi_r2 = jnp.where(mask, s, 0), jnp.where(mask, phi_r2, 0)
+            g = [2 * phi_r2 * c - 2 * s * k for c, k in zip(d, grad_a, strict=True)]
+            terms += g
+            if h_wanted:
+                terms += [-pairs.shifts[i] * g[j] / 2 for i in range(3) for j in range(3)]
+        for name in names:
+            value = pairs.q[name]
+            tangent = jnp.ones_like(value)
+            slope = jax.jvp(lambda v, name=name: phi(pairs.r2, {**pairs.q, name: v}), (value,), (tangent,))[1]
+            slope = jnp.where(mask, slope, 0) / 2
+            if value.ndim == 0:
+                terms.append(slope)
+            else:
+                other = rows.others(types)
+                terms += [jnp.where(other == b, slope, 0) for b in range(columns[name])]
+        return _row_sums(terms)
+
+    sums = over_rows(res.neighbors, row_sums)
     dx = dh = None
     if x_wanted or h_wanted:
-        dx, sums = jnp.stack(sums[:3], axis=-1), sums[3:]
+        dx, sums = jnp.stack(sums[:3]), sums[3:]
         if h_wanted:
             dh, sums = jnp.stack([jnp.sum(c) for c in sums[:9]]).reshape(3, 3), sums[9:]
     dq: dict[str, Any] = dict.fromkeys(res.q)
@@ -311,7 +314,7 @@ def _reverse_backward(sweep: PairSweep, shape: Any, want: tuple[str, ...], res: 
         if res.q[name].ndim == 0:
             dq[name] = jnp.sum(rows[0])
         else:
-            of_type = jnp.asarray(sweep.types)[None, :] == jnp.arange(columns[name])[:, None]
+            of_type = types[None, :] == jnp.arange(columns[name])[:, None]
             dq[name] = jnp.stack([jnp.stack([jnp.sum(jnp.where(t, r, 0)) for r in rows]) for t in of_type])
     return dx if x_wanted else None, dh, None, dq
 
@@ -329,32 +332,30 @@ def _forward_rule(sweep: PairSweep, shape: Any, want: tuple[str, ...], primals, 
     x, h, neighbors, q = primals
     tx, th, _, tq = tangents
     moving = {name: t for name, t in tq.items() if _present(t) is not None}
-    pairs = _pairs(sweep, Box(h, shape), neighbors, x, q)
-    still = jnp.zeros_like(pairs.r2)
-    dd: list[Array] = [still, still, still]
-    if _present(tx) is not None:
-        dd = list(_differences(neighbors, tx))
-    if _present(th) is not None:
-        n = pairs.shifts
-        dd = [dd[k] - (n[0] * th[0, k] + n[1] * th[1, k] + n[2] * th[2, k]) for k in range(3)]
-    dq = _spread(sweep, neighbors, moving)
 
-    def elementwise(d: list[Array], moved: Tables) -> tuple[Array, ...]:
-        r2 = jnp.where(pairs.mask, d[0] * d[0] + d[1] * d[1] + d[2] * d[2], 1)
-        u, s = _derivative(sweep.energy, r2, {**pairs.q, **moved})
-        u, s = jnp.where(pairs.mask, u, 0), jnp.where(pairs.mask, s, 0)
-        out: list[Array] = []
-        if "forces" in want:
-            out += [-2 * s * c for c in d]
-        if "energies" in want:
-            out.append(u / 2)
-        if "virial" in want:
-            out += [-s * d[i] * d[j] for i, j in _UPPER]
-        return tuple(out)
+    def row_sums(rows: Rows) -> list[Array]:
+        pairs = _pairs(sweep, Box(h, shape), rows, x, q)
+        still = jnp.zeros_like(pairs.r2)
+        dd: list[Array] = [still, still, still]
+        if _present(tx) is not None:
+            dd = list(rows.differences(tx))
+        if _present(th) is not None:
+            n = pairs.shifts
+            dd = [dd[k] - (n[0] * th[0, k] + n[1] * th[1, k] + n[2] * th[2, k]) for k in range(3)]
 
-    held = {name: pairs.q[name] for name in moving}
-    values, slopes = jax.jvp(elementwise, (list(pairs.d), held), (dd, dq))
-    return _assemble(want, _row_sums(list(values))), _assemble(want, _row_sums(list(slopes)))
+        def elementwise(d: list[Array], moved: Tables) -> list[Array]:
+            r2 = jnp.where(pairs.mask, d[0] * d[0] + d[1] * d[1] + d[2] * d[2], 1)
+            u, s = _derivative(sweep.energy, r2, {**pairs.q, **moved})
+            u, s = jnp.where(pairs.mask, u, 0), jnp.where(pairs.mask, s, 0)
+            return _terms(want, u, s, (d[0], d[1], d[2]))
+
+        held = {name: pairs.q[name] for name in moving}
+        values, slopes = jax.jvp(elementwise, (list(pairs.d), held), (dd, _spread(sweep, rows, moving)))
+        return _row_sums(values) + _row_sums(slopes)
+
+    found = over_rows(neighbors, row_sums)
+    half = len(found) // 2
+    return _assemble(want, found[:half]), _assemble(want, found[half:])
 
 
-_FUNCTIONS: Mapping[Mode, Callable[..., Sweep]] = {"reverse": _REVERSE, "forward": _FORWARD, "plain": _primal}
+_FUNCTIONS: Mapping[Mode, Callable[..., _Sums]] = {"reverse": _REVERSE, "forward": _FORWARD, "plain": _primal}

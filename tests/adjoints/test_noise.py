@@ -11,7 +11,7 @@ from support.objectives import FLUID, changed, ready
 
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.health import along_trajectory, noise
-from diffmd.adjoints.nonfinite import culprit, first_lost_step
+from diffmd.adjoints.nonfinite import culprit, lost_steps
 from diffmd.adjoints.shares import scattered
 from diffmd.losses import Frames, LossTerm
 from diffmd.observables.base import Observable, SeriesObservable
@@ -58,14 +58,17 @@ def test_without_samples_chaos_tells():
     assert noise(gradient(wild)) == wild.advice
 
 
-@pytest.mark.parametrize(("kind", "step"), [("cotangent", 20), ("tangent", 10)])
-def test_the_step_where_a_derivative_is_lost(kind: str, step: int):
+@pytest.mark.parametrize(("kind", "steps"), [("cotangent", range(20, 30)), ("tangent", range(11))])
+def test_the_steps_where_a_derivative_is_lost(kind: str, steps: range):
     norm = (
         np.array([1.0, np.nan, np.inf, 1.0, 2.0]) if kind == "cotangent" else np.array([1.0, np.inf, np.nan, 1.0, 1.0])
     )
     health = Health(kind, np.array([0, 10, 20, 30, 40.0]), norm, None, None, "")
-    assert first_lost_step(dataclasses.replace(gradient(), health=health)) == step
-    assert first_lost_step(gradient()) is None
+    assert lost_steps(dataclasses.replace(gradient(), health=health)) == steps
+    at_the_end = dataclasses.replace(health, norm=np.array([1.0, 1.0, 1.0, 1.0, np.inf]))
+    last = range(40, 50) if kind == "cotangent" else range(30, 41)
+    assert lost_steps(dataclasses.replace(gradient(), health=at_the_end)) == last
+    assert lost_steps(gradient()) is None
 
 
 def test_the_potential_and_the_atoms_that_lost_it_are_named(double):
@@ -76,7 +79,7 @@ def test_the_potential_and_the_atoms_that_lost_it_are_named(double):
     case = ready(changed(FLUID, parameters=["potentials.lj"]))
     problem = case.experiment.objective.problems[0]
     base, control = case.ready.values["default"], case.ready.controls["default"]
-    assert culprit(problem, case.p, base, case.ready.key, control, 5) is None
+    assert culprit(problem, case.p, base, case.ready.key, control, range(3, 8)) is None
 
     from diffmd.potentials.python import PythonPotential
 
@@ -85,7 +88,7 @@ def test_the_potential_and_the_atoms_that_lost_it_are_named(double):
     both = type(field).create(field.system, {**field.potentials, "torn": bad}, "reverse")
     broken = dataclasses.replace(problem, dynamics=dataclasses.replace(problem.dynamics, forcefield=both))
     values = {**base, "potentials.torn.parameters.a": jnp.asarray(1.0)}
-    said = culprit(broken, case.p, values, case.ready.key, control, None)
+    said = culprit(broken, case.p, values, case.ready.key, control, range(0))
     assert said is not None
     assert "potentials.torn" in said
     assert "step 0" in said
@@ -114,13 +117,13 @@ def test_the_observable_that_lost_it_is_named_with_its_step_and_atoms(double):
     problem = case.experiment.objective.problems[0]
     start = (case.p, case.ready.values["default"], case.ready.key, case.ready.controls["default"])
 
-    def said(observable, step):
+    def said(observable, steps):
         term = LossTerm.create("loss.0", observable, frames=Frames(2, 8, 2), compare="none")
-        return culprit(dataclasses.replace(problem, terms=(term,)), *start, step)
+        return culprit(dataclasses.replace(problem, terms=(term,)), *start, steps)
 
-    assert said(Torn(), None) == "the derivative of loss.0.observable is not finite at step 4, atoms 3, 7"
+    assert said(Torn(), range(0)) == "the derivative of loss.0.observable is not finite at step 4, atoms 3, 7"
     # The cotangent was lost on the way back from step 8.
-    assert said(Torn(), 7) == "the derivative of loss.0.observable is not finite at step 8, atoms 3, 7"
-    assert said(Spread(), None) == (
+    assert said(Torn(), range(7, 8)) == "the derivative of loss.0.observable is not finite at step 8, atoms 3, 7"
+    assert said(Spread(), range(0)) == (
         "the derivative of loss.0 by what its observable measured is not finite; look at its reduce and compare"
     )

@@ -10,7 +10,8 @@ import pytest
 from support.experiments import Runner, liquid, runner
 
 from diffmd.dynamics.march import ListControl
-from diffmd.neighbors import build
+from diffmd.dynamics.segment import Shape
+from diffmd.neighbors import NeighborPlan, build
 
 LISTS = {"neighbors": {"kind": "cell_list", "skin": 0.3}}
 PLAIN = {"neighbors": {"kind": "all_pairs"}}
@@ -70,6 +71,22 @@ def test_a_list_outrun_is_built_more_often_and_the_segment_is_run_again(all_pair
     again = run(60, 60, control=ListControl.from_json(control.to_json()))
     assert not again.said
     np.testing.assert_array_equal(again.end.positions, found.end.positions)
+
+
+@pytest.mark.parametrize("steps", [60, 500, 997, 1000])
+@pytest.mark.parametrize("stride", [0, 1, 20])
+@pytest.mark.parametrize("block", [0, 1, 7, 30])
+def test_the_stretches_of_a_segment_are_its_steps_and_end_where_frames_and_lists_do(steps, stride, block):
+    if stride:
+        steps -= steps % stride
+    kind = "cell_list" if block else "all_pairs"
+    shape = Shape(steps, stride, block, (), NeighborPlan(kind, 200, 2.5, 0.3, 100))
+    ends = set(np.cumsum(shape.stretches).tolist())
+    assert sum(shape.stretches) == steps
+    assert ends >= set(range(stride or steps, steps + 1, stride or steps))
+    assert max(shape.stretches) <= min(2 * max(1, steps // 50), stride or steps, block or steps)
+    if not block and not stride:
+        assert len(shape.stretches) == pytest.approx(50, abs=10)
 
 
 def test_frames_off_the_block_take_no_step_too_many(all_pairs, double):

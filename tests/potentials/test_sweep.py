@@ -11,6 +11,7 @@ from support.experiments import experiment
 
 from diffmd.box import Box, minimum_image
 from diffmd.neighbors import AllPairs, NeighborList, build, plan
+from diffmd.potentials import rows
 from diffmd.potentials.sweep import PairSweep, Sweep
 
 NONE = np.zeros((0, 2), int)
@@ -167,6 +168,31 @@ def test_what_is_not_asked_for_is_left_out_and_the_rest_is_the_same(want, double
                 assert getattr(part, name) is None
             else:
                 np.testing.assert_allclose(getattr(part, name), getattr(everything, name), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_a_long_list_goes_through_in_blocks_of_rows(mode, double, monkeypatch):
+    x, h = jnp.asarray(atoms("triclinic")), jnp.asarray(BOXES["triclinic"])
+    q, types = tables(True)
+    near = neighbors("cell_list", np.asarray(x), Box(h, "triclinic"))
+
+    def derivative():
+        def loss(x, h, q):
+            return scalar(PairSweep(energy, types, mode)(x, Box(h, "triclinic"), near, q, ALL))
+
+        if mode == "reverse":
+            run = jax.value_and_grad(loss, (0, 1, 2))
+        else:
+            run = lambda *at: jax.jvp(loss, at, jax.tree.map(jnp.cos, at))  # noqa: E731
+        return str(jax.make_jaxpr(run)(x, h, q)), jax.jit(run)(x, h, q)
+
+    whole, at_once = derivative()
+    # 19 rows, four at a time: the last block has one that was done before.
+    monkeypatch.setattr(rows, "ROWS", 4)
+    cut, in_blocks = derivative()
+    assert cut.count("dynamic_slice") > whole.count("dynamic_slice")
+    for part, same in zip(jax.tree.leaves(in_blocks), jax.tree.leaves(at_once), strict=True):
+        np.testing.assert_allclose(part, same, rtol=1e-12, atol=1e-12)
 
 
 def test_forces_sum_to_nothing_and_virial_is_symmetric(double):
