@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
 from diffmd.dynamics.dynamics import Dynamics
@@ -20,7 +21,7 @@ from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.guard import Guard
 from diffmd.dynamics.probes import tap_state, tap_values
 from diffmd.forcefield import Neighbors
-from diffmd.neighbors import AllPairs, NeighborPlan, build, displacement2
+from diffmd.neighbors import AllPairs, NeighborList, NeighborPlan, build, displacement2
 from diffmd.system import State, Values
 
 Measure = Callable[[Frame, State], object]
@@ -28,6 +29,10 @@ Measure = Callable[[Frame, State], object]
 
 
 UNGUARDED = Guard()
+
+_REACH = 0.999
+"""Part of half the skin that atoms may go from a list which is built on demand: what the host finds in the report is
+the bound itself, and rounding must not take an atom over it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Shape:
     Attributes:
         steps: its length.
         stride: a frame is measured after every `stride` steps (which divides `steps`); 0: none is.
-        block: steps between two list builds; of no account with all pairs.
+        block: steps between two list builds; 0: a list is built where an atom would leave its half of the skin with
+            the next step (which reverse mode cannot do); of no account with all pairs.
         active: which of the measures are taken.
         plan: how lists are built.
     """
@@ -123,19 +129,25 @@ class _Loop:
 
         def body(carry, probe):  # type: ignore[no-untyped-def]
             state, (old, furthest) = carry
-            begun = lax.stop_gradient(state.positions)
-            state = self.guard.held(state)
-            if probe is not None:
-                x, v = tap_state(state.positions, state.velocities, probe)
-                state = dataclasses.replace(state, positions=x, velocities=v)
-            state = self.dynamics.step(self.probed(probe), self.key, state, neighbors)
-            x, box = lax.stop_gradient((state.positions, state.box))
-            furthest = jnp.maximum(furthest, jnp.max(jnp.sum((x - begun) ** 2, axis=-1)))
+            state, furthest = self.step(state, furthest, probe, neighbors)
             if not isinstance(neighbors, AllPairs):
-                old = jnp.maximum(old, displacement2(neighbors, x, box))
+                old = jnp.maximum(old, displacement2(neighbors, *lax.stop_gradient((state.positions, state.box))))
             return (state, (old, furthest)), None
 
         return lax.scan(body, carry, probes, length=count)[0]
+
+    def step(
+        self, state: State, furthest: Array, probe: Array | None, neighbors: Neighbors
+    ) -> tuple[State, Float[Array, ""]]:
+        """One step, and the largest squared distance that an atom went in one so far."""
+        begun = lax.stop_gradient(state.positions)
+        state = self.guard.held(state)
+        if probe is not None:
+            x, v = tap_state(state.positions, state.velocities, probe)
+            state = dataclasses.replace(state, positions=x, velocities=v)
+        state = self.dynamics.step(self.probed(probe), self.key, state, neighbors)
+        went = lax.stop_gradient(state.positions) - begun
+        return state, jnp.maximum(furthest, jnp.max(jnp.sum(went**2, axis=-1)))
 
     def probed(self, probe: Array | None) -> Values:
         """The values, whose derivative leaves its sketch in the probe."""
@@ -185,6 +197,8 @@ def run_segment(
         The state after it, the rows of each active measure (frames first), and the report.
     """
     loop = _Loop(dynamics, shape, measures, values, key, guard, watched)
+    if shape.plan.is_list and not shape.block:
+        return _on_demand(loop, state)
     zero = jnp.zeros((), state.positions.dtype)
     needed = jnp.zeros(5, np.int32)
     group, stride = shape.group, shape.stride
@@ -241,5 +255,95 @@ def run_segment(
     else:
         (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
     state, (displacement, furthest) = inner
-    finite = jnp.all(jnp.isfinite(state.positions)) & jnp.all(jnp.isfinite(state.velocities))
-    return state, rows, Report(displacement, furthest, needed, finite, jnp.asarray(shape.builds, np.int32))
+    builds = jnp.asarray(shape.builds, np.int32)
+    return state, rows, Report(displacement, furthest, needed, _finite(state), builds)
+
+
+def _finite(state: State) -> Bool[Array, ""]:
+    return jnp.all(jnp.isfinite(state.positions)) & jnp.all(jnp.isfinite(state.velocities))
+
+
+@custom_vmap
+def _of_any(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+    """The flag; of systems that run side by side, whether it is up for one: they build their lists together, where each
+    by itself would make all build at every step."""
+    return flag
+
+
+@_of_any.def_vmap
+def _of_any_beside(_size: int, batched: list[bool], flag: Array) -> tuple[Array, bool]:
+    return _of_any(jnp.any(flag, axis=0) if batched[0] else flag), False
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _OnDemand:
+    """Steps on the way to the next frame.
+
+    Attributes:
+        left: how many there are still to do.
+        neighbors: the list.
+        ahead: the largest squared displacement since the list was built, as it will be after the next step.
+        outrun: whether that is too large.
+        moved: the largest that any step was accepted with.
+        furthest: as in `Report`.
+        needed, builds: as in `Report`.
+    """
+
+    left: Int[Array, ""]
+    state: State
+    neighbors: NeighborList
+    ahead: Float[Array, ""]
+    outrun: Bool[Array, ""]
+    moved: Float[Array, ""]
+    furthest: Float[Array, ""]
+    needed: Int[Array, "capacities"]
+    builds: Int[Array, ""]
+
+
+def _on_demand(loop: _Loop, state: State) -> tuple[State, tuple[object, ...], Report]:
+    """A segment whose lists are built where atoms have moved. A new list always serves one step; where that step is too
+    long for any list, the report tells.
+
+    The next step is looked at before it is taken: where it leads does not depend on the forces there, so without a
+    force field it costs next to nothing.
+    """
+    shape, dynamics = loop.shape, loop.dynamics
+    forceless = dataclasses.replace(dynamics, forcefield=dynamics.forcefield.without_potentials())
+    count = shape.stride or shape.steps
+
+    def looked_ahead(state: State, neighbors: NeighborList) -> tuple[Array, Array]:
+        after = forceless.step(loop.values, loop.key, state, neighbors)
+        ahead = displacement2(neighbors, *lax.stop_gradient((after.positions, after.box)))
+        return ahead, _of_any(ahead > (_REACH * shape.plan.skin / 2) ** 2)
+
+    def step(now: _OnDemand) -> _OnDemand:
+        state, furthest = loop.step(now.state, now.furthest, None, now.neighbors)
+        ahead, outrun = looked_ahead(state, now.neighbors)
+        moved = jnp.maximum(now.moved, now.ahead)
+        on = dataclasses.replace(now, left=now.left - 1, state=state, moved=moved, furthest=furthest)
+        return dataclasses.replace(on, ahead=ahead, outrun=outrun)
+
+    def renewed(state: State) -> tuple[NeighborList, Array]:
+        neighbors = loop.list_of(state)
+        assert isinstance(neighbors, NeighborList)
+        return neighbors, looked_ahead(state, neighbors)[0]
+
+    def on_one_list(now: _OnDemand) -> _OnDemand:
+        neighbors, ahead = lax.cond(now.outrun, lambda: renewed(now.state), lambda: (now.neighbors, now.ahead))
+        needed, builds = jnp.maximum(now.needed, neighbors.needed), now.builds + now.outrun
+        now = dataclasses.replace(now, neighbors=neighbors, ahead=ahead, needed=needed, builds=builds)
+        now = dataclasses.replace(now, outrun=jnp.asarray(False))
+        return lax.while_loop(lambda now: (now.left > 0) & ~now.outrun, step, now)
+
+    def interval(now: _OnDemand, _: None) -> tuple[_OnDemand, tuple[object, ...]]:
+        now = dataclasses.replace(now, left=jnp.asarray(count, np.int32))
+        now = lax.while_loop(lambda now: now.left > 0, on_one_list, now)
+        return now, loop.measure(now.state, now.neighbors, None) if shape.stride else ()
+
+    # A list of nobody, in place of a second build to be compiled.
+    blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(loop.list_of, state))
+    zero, none = jnp.zeros((), state.positions.dtype), jnp.zeros((), np.int32)
+    now = _OnDemand(none, state, blank, zero, jnp.asarray(True), zero, zero, blank.needed, none)
+    now, rows = lax.scan(interval, now, None, length=shape.steps // count)
+    return now.state, rows, Report(now.moved, now.furthest, now.needed, _finite(now.state), now.builds)
