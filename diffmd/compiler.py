@@ -53,11 +53,15 @@ def compiler_options() -> CompilerOptions:
     """The options for the default device, as it is now."""
     if os.environ.get(SWITCH, "").lower() in _OFF:
         return CompilerOptions({}, f"without fast math: {SWITCH}={os.environ[SWITCH]}")
-    device = jax.default_device.value
-    platform = jax.default_backend() if device is None else getattr(device, "platform", device)
-    if platform != "cpu":
-        return CompilerOptions({}, f"compiled with the defaults for {platform}")
+    if platform() != "cpu":
+        return CompilerOptions({}, f"compiled with the defaults for {platform()}")
     return _probed()
+
+
+def platform() -> str:
+    """The kind of the default device, as it is now."""
+    device = jax.default_device.value
+    return str(jax.default_backend() if device is None else getattr(device, "platform", device))
 
 
 def compiled(function: Callable[..., Any], static: tuple[int, ...] = ()) -> Any:

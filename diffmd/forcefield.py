@@ -175,6 +175,10 @@ class ForceField:
         curvature = -jax.jacfwd(forces)(positions.reshape(-1))
         return (curvature + curvature.T) / 2
 
+    def without_potentials(self) -> ForceField:
+        """The force field of atoms that do not interact."""
+        return ForceField.create(self.system, {}, self.mode)
+
     def only(self, name: str) -> ForceField:
         """The force field with one potential alone."""
         return ForceField.create(self.system, {name: self.potentials[name]}, self.mode)

@@ -16,7 +16,8 @@ from diffmd.dynamics.frame import Frame
 from diffmd.dynamics.leap import Leap
 from diffmd.dynamics.march import DivergedError, ListControl, march
 from diffmd.dynamics.schedule import Leg, Segment, legs, segments
-from diffmd.dynamics.segment import Measure, Opening, Shape, run_segment
+from diffmd.dynamics.segment import run_segment
+from diffmd.dynamics.shape import Measure, Opening, Shape
 from diffmd.errors import NumericalError
 from diffmd.neighbors import NeighborPlan, build
 from diffmd.objective import P, Problem

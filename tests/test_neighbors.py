@@ -13,7 +13,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from diffmd.box import Box
-from diffmd.neighbors import AllPairs, NeighborList, NeighborPlan, build, displacement2, grow, plan
+from diffmd.neighbors import AllPairs, NeighborList, NeighborPlan, build, displacement2, grow, plan, planning
 
 NONE = np.zeros((0, 2), np.int64)
 
@@ -214,6 +214,50 @@ def test_a_droplet_in_a_large_box_is_not_searched_through_crowded_cells() -> Non
     x = np.random.default_rng(7).normal(0, 0.5, (600, 3))
     p = plan("cell_list", x, Box(100 * jnp.eye(3), "orthorhombic"), 0.4, 0.1, NONE)
     assert p.grid == (1, 1, 1)
+
+
+@pytest.mark.parametrize("grid", [(3, 3, 3), (3, 1, 3), (1, 1, 1)])
+@pytest.mark.parametrize("shape", ["orthorhombic", "triclinic"])
+def test_crowded_cells_are_searched_in_parts(grid: tuple[int, int, int], shape: str) -> None:
+    # More atoms in one cell than a block of rows has, others nearly empty; and a part of the axes with one cell alone.
+    rng = np.random.default_rng(11)
+    h = np.diag([9.0, 8.5, 8.7])
+    if shape == "triclinic":
+        h[1, 0], h[2, 0], h[2, 1] = 2.0, -1.5, 3.0
+    x = np.concatenate([rng.normal(0, 0.6, (210, 3)), rng.uniform(0, 1, (90, 3)) @ h])
+    with jax.enable_x64(True):
+        box = Box(jnp.asarray(h), shape)  # type: ignore[arg-type]
+        p = NeighborPlan("cell_list", len(x), 1.5, 0.3, 290, grid, 300)
+        found = make(p, jnp.asarray(x), box)
+        assert not p.overflowed(np.asarray(found.needed))
+        distance = shortest(x, h, shape)
+        assert pairs(found) == {(i, j) for i, j in np.argwhere(distance < p.radius).tolist() if i != j}
+
+
+def test_a_plan_counts_what_a_build_finds() -> None:
+    # The plan is made in NumPy, the list by XLA: they cut the same cells and find the same neighbours.
+    rng = np.random.default_rng(12)
+    with jax.enable_x64(True):
+        for kind in ("orthorhombic", "thin", "few", "triclinic", "few_triclinic", "none"):
+            h, shape = random_box(rng, kind)
+            x = rng.uniform(0, 1, (200, 3)) @ h * (5 if shape == "none" else 1)
+            box = Box(jnp.asarray(h), shape)  # type: ignore[arg-type]
+            cutoff = 1.0 if shape == "none" else min(1.0, half_width(h))
+            p = plan("cell_list", x, box, cutoff, 0.2, NONE)
+            row, cell = np.asarray(make(p, jnp.asarray(x), box).needed)[:2]
+            atoms = planning.AtomsToList(x, h, shape, p.radius)  # type: ignore[arg-type]
+            assert atoms.neighbors(p.grid).max() == row
+            assert np.bincount(atoms.cells(p.grid)).max() == cell
+
+
+def test_a_crystal_is_planned_with_room_for_its_melt() -> None:
+    # 78 neighbours each on the lattice; in the melt 75 on average, and up to 88 in a run.
+    edge = (4 / 0.8442) ** (1 / 3)
+    cell = np.asarray([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    corners = np.stack(np.meshgrid(*[np.arange(6)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    x = ((corners + cell) * edge).reshape(-1, 3)
+    p = plan("auto", x, Box(6 * edge * jnp.eye(3), "orthorhombic"), 2.5, 0.3, NONE)
+    assert 88 <= p.capacity <= 104
 
 
 def test_displacement_is_measured_since_the_build() -> None:

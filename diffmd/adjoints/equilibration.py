@@ -15,7 +15,7 @@ from diffmd.adjoints.base import Floats
 from diffmd.adjoints.flow import Replicas, Replicated, replica_axes
 from diffmd.dynamics.march import ListControl, march
 from diffmd.dynamics.schedule import Segment, legs, segments
-from diffmd.dynamics.segment import Shape
+from diffmd.dynamics.shape import Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem
 from diffmd.simulation import Recorder

@@ -17,7 +17,7 @@ from diffmd.adjoints.own_losses import own_losses, reduced_observables
 from diffmd.adjoints.rows import Kept, Measurements, kept_of
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Opening, Report, Shape
+from diffmd.dynamics.shape import Opening, Report, Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Ready
 from diffmd.programs import Program
@@ -50,7 +50,7 @@ class Evaluator:
 
     def one(self, ready: Ready, p: P, say: Say, progress: Progress) -> tuple[float, list[float]]:
         """Loss and terms at `p`."""
-        batch: dict[str, Any] = {path: np.asarray(value)[None] for path, value in p.items()}
+        batch = {path: jnp.asarray(np.asarray(value)[None]) for path, value in p.items()}
         losses, terms = self.many(ready, batch, say, progress)
         return float(losses[0]), [float(t) for t in terms[0]]
 
@@ -162,7 +162,7 @@ class Evaluator:
             progress(segment.steps)
 
         planned = problem.segments(kept.longest(problem.longest(plan)))
-        leap = problem.leap({path: np.asarray(x)[0] for path, x in batch.items()}, base)
+        leap = problem.leap({path: jnp.asarray(np.asarray(x)[0]) for path, x in batch.items()}, base)
         march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
         choice = rows.choice
 

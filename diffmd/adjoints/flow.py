@@ -19,8 +19,8 @@ from jaxtyping import Array, Float
 
 from diffmd.adjoints.base import Choice, Floats, chosen_rows, join, split
 from diffmd.adjoints.mesh import Devices, placed, side_by_side
-from diffmd.dynamics.guard import Guard
-from diffmd.dynamics.segment import UNGUARDED, Opening, Report, Shape
+from diffmd.dynamics.guard import UNGUARDED, Guard
+from diffmd.dynamics.shape import Opening, Report, Shape
 from diffmd.losses import compared, reduced
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem

@@ -38,7 +38,7 @@ from diffmd.adjoints.rows import Kept, Measurements, kept_of
 from diffmd.adjoints.shares import gathered
 from diffmd.dynamics.march import march
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Shape
+from diffmd.dynamics.shape import Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity

@@ -30,7 +30,7 @@ from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.stationary import Adrift, NotHeld, Point, Saddle, Surface, polished, solved
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, segments
-from diffmd.dynamics.segment import Opening
+from diffmd.dynamics.shape import Opening
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.forcefield import Neighbors
 from diffmd.neighbors import NeighborPlan, build

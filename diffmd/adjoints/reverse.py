@@ -42,7 +42,7 @@ from diffmd.adjoints.shares import gathered, own_shares
 from diffmd.dynamics.march import ListControl, march
 from diffmd.dynamics.probes import PROBES
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Shape
+from diffmd.dynamics.shape import Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
@@ -132,7 +132,7 @@ class Reverse(Adjoint):
             segments = problem.segments(chosen.longest)
             if not segments:
                 continue
-            shape = control.shape(max(segments, key=lambda segment: segment.steps))
+            shape = control.in_blocks(max(segments, key=lambda segment: segment.steps))
             given = (q, base, ready.key, floats, step)
             run = programs.forward(shape) if chosen.stored else programs.run(shape)
             _, _, rows, _, vjp = run.outputs(*given)
@@ -185,7 +185,9 @@ class Reverse(Adjoint):
             progress(segment.steps)
 
         planned = problem.segments(chosen.longest)
-        end, _ = march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
+        end, _ = march(
+            problem.name, (floats, step), planned, control, leap.over, advance, accepted, say, in_blocks=True
+        )
         loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces, ready.factors.get(problem.name))
 
         def back(row_cts: Any, progress: Progress) -> tuple[P, P, list[Array]]:
@@ -238,7 +240,7 @@ class Reverse(Adjoint):
         residual = 0.0
         if planned:
             sample = max(planned, key=lambda segment: segment.steps)
-            forward = self._programs[problem.name].forward(control.shape(sample))
+            forward = self._programs[problem.name].forward(control.in_blocks(sample))
             residual = tree_bytes(forward.outputs(p, base, key, *point)[-1]) / sample.steps
         left = max(0, self._memory - 2 * kept.bytes)
         self.layouts[known] = layout(problem.steps, tree_bytes(point[0]), residual, longest, left)

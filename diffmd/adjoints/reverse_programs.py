@@ -12,7 +12,7 @@ from diffmd.adjoints.base import Choice, Floats
 from diffmd.adjoints.flow import Flow
 from diffmd.adjoints.own_losses import own_factors, own_losses, reduced_observables
 from diffmd.dynamics.probes import PROBES
-from diffmd.dynamics.segment import Shape
+from diffmd.dynamics.shape import Shape
 from diffmd.objective import P
 from diffmd.system import Values
 

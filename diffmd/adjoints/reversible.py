@@ -33,7 +33,7 @@ from diffmd.dynamics.leap import Leap
 from diffmd.dynamics.march import BlownUpError, ListControl, NonFiniteError
 from diffmd.dynamics.rolling import Rolled, Store
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Shape
+from diffmd.dynamics.shape import Shape
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.potentials.base import EnergyPotential, Potential

@@ -17,7 +17,7 @@ from diffmd.adjoints.mesh import BESIDE
 from diffmd.box import Box
 from diffmd.dynamics.fixed_point import Extent, FixedPoint, FixedState, Triple
 from diffmd.dynamics.rolling import Lists, Rolled, Words, opened, roll
-from diffmd.dynamics.segment import Shape
+from diffmd.dynamics.shape import Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem
 from diffmd.system import State, Values

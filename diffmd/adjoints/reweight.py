@@ -39,7 +39,7 @@ from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.sampled import LEAST, STRETCHES, Sampling, by_stretch, error, judged
 from diffmd.adjoints.sampling import Sampler
 from diffmd.box import volume, widths
-from diffmd.dynamics.segment import Opening
+from diffmd.dynamics.shape import Opening
 from diffmd.errors import ConfigError
 from diffmd.neighbors import NeighborPlan, build
 from diffmd.objective import Objective, P, Problem, Ready

@@ -26,7 +26,7 @@ from diffmd.config.checks.memory import installed_memory
 from diffmd.config.checks.methods import method_problems
 from diffmd.config.effective import effective_systems
 from diffmd.config.schema import Config
-from diffmd.dynamics.march import DivergedError
+from diffmd.dynamics.march import DivergedError, ListControl
 from diffmd.dynamics.schedule import Leg, segments
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 from diffmd.io import checkpoint
@@ -37,7 +37,6 @@ from diffmd.simulation import Recorder, equilibrate, explain
 from diffmd.spec import METHODS, Spec
 from diffmd.system import Values
 
-_TIME_STEP = "dynamics.equilibration.integrator.dt"
 _OF_THE_MACHINE = {"method", "batch", "memory"}
 """Options that say how a method computes, not what: each method has its own."""
 
@@ -81,11 +80,17 @@ def unequilibrated(experiment: Experiment, replicas: int | None = None) -> Ready
 
 
 def made_ready(
-    experiment: Experiment, p: P, reporter: Reporter, kept: Path | None = None, replicas: int | None = None
+    experiment: Experiment,
+    p: P,
+    reporter: Reporter,
+    kept: Path | None = None,
+    replicas: int | None = None,
+    controls: Mapping[str, ListControl] | None = None,
 ) -> Ready:
-    """Held values after equilibration (with the parameters `p`), and fresh list controls.
+    """Held values after equilibration (with the parameters `p`), and list controls.
 
     Args:
+        controls: those of an earlier run, whose lists the next one's begin as; None: fresh ones.
         kept: a checkpoint of equilibrated systems: those in it are not equilibrated again, and others join it.
         replicas: how many runs stand side by side in the values (see `adjoints.flow`); None: the one run.
     """
@@ -107,8 +112,8 @@ def made_ready(
         values[one.name] = held
         if replicas is not None:
             _check_differ(one, held, p)
-    controls = {one.name: one.control(values[one.name]) for one in experiment.systems}
-    return Ready(values, controls, experiment.key)
+    fresh = {one.name: one.control(values[one.name]) for one in experiment.systems} if controls is None else {}
+    return Ready(values, {**fresh, **(controls or {})}, experiment.key)
 
 
 def _equilibrated(
@@ -124,14 +129,14 @@ def _equilibrated(
         check_stop(reporter)
 
     def alone(held: Values, key: Array) -> Values:
-        control = one.control(held, _TIME_STEP)
+        control = one.control(held)
         return equilibrate(one.problem, recorder, steps, p, held, key, control, reporter.message, progress)
 
     reporter.start(steps * (1 if replicas is None else replicas.count), "steps", label)
     if replicas is None:
         relaxed = alone(held, experiment.key)
     else:
-        control, say = one.control(held, _TIME_STEP), reporter.message
+        control, say = one.control(held), reporter.message
         try:
             relaxed = equilibrate_replicas(
                 one.problem, recorder, steps, replicas, p, held, experiment.key, control, say, progress
@@ -174,7 +179,7 @@ def _check_references(one: BuiltSystem, drawn: Values) -> None:
 
 
 def copied(ready: Ready) -> Ready:
-    """The same start with list controls of its own."""
+    """The same start with list controls of its own: what a run learns of its lists changes no other run's last bits."""
     return Ready(ready.values, {name: dataclasses.replace(c) for name, c in ready.controls.items()}, ready.key)
 
 

@@ -152,7 +152,8 @@ class _Training:
         """One epoch, its record and its checkpoint."""
         if self._each_epoch:
             quiet = QuietReporter(self.session.reporter)
-            self.ready = made_ready(self.experiment, progress.p, quiet, None, self.replicas)
+            controls = self.ready.controls
+            self.ready = made_ready(self.experiment, progress.p, quiet, None, self.replicas, controls)
         progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
         self._reached = progress
         self._warn(row.result, row.p)

@@ -26,8 +26,9 @@ from diffmd.config.schema import Config
 from diffmd.config.sections.loss import LossTermSpec
 from diffmd.config.terms import loss_term, reader_of
 from diffmd.config.user_code import load_function
+from diffmd.dynamics.block import first_block, likely_speed
 from diffmd.dynamics.dynamics import Dynamics
-from diffmd.dynamics.march import ListControl, first_block
+from diffmd.dynamics.march import ListControl
 from diffmd.errors import ConfigError
 from diffmd.forcefield import ForceField
 from diffmd.io.results import read_weights
@@ -73,9 +74,8 @@ class BuiltSystem:
     drawn: Callable[[int], Values]
     notes: tuple[str, ...] = ()
 
-    def control(self, values: Values, dt_path: str = "dynamics.integrator.dt") -> ListControl:
-        """How lists are built for a run that starts from `values` (of one or of replicas) with the time step at
-        `dt_path`."""
+    def control(self, values: Values) -> ListControl:
+        """How lists are built for a run that starts from `values` (of one or of replicas)."""
         spec = self.effective.dynamics.neighbors
         field = self.problem.dynamics.forcefield
         x = np.asarray(values["system.positions"]).reshape(-1, self.problem.dynamics.system.size, 3)[0]
@@ -83,10 +83,15 @@ class BuiltSystem:
         kind = spec.kind if field.needs_pairs else "all_pairs"
         box = self.problem.box(values)
         plan = plan_neighbors(kind, x, box, cutoff, spec.skin, self.problem.dynamics.system.excluded)
-        speed = float(np.sqrt(np.max(np.sum(np.asarray(values["system.velocities"]) ** 2, axis=-1), initial=0)))
-        every = None if spec.every == "auto" else spec.every
-        dt = float(values[dt_path])
-        return ListControl(plan, first_block(every, spec.skin, speed, dt), every is not None)
+        if spec.every != "auto" or not plan.is_list:
+            return ListControl(plan, 1 if spec.every == "auto" else spec.every, spec.every != "auto")
+        return ListControl(plan, first_block(spec.skin, self._speed(values), float(values["dynamics.integrator.dt"])))
+
+    def _speed(self, values: Values) -> float:
+        dynamics = self.problem.dynamics
+        held, system = dynamics.held_temperature(values), dynamics.system
+        kt = None if held is None else system.units.boltzmann * float(held)
+        return likely_speed(np.asarray(values["system.velocities"]), system.host_masses(values), kt)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Opening, Report, Shape
+from diffmd.dynamics.shape import Opening, Report, Shape
 from diffmd.errors import NumericalError
 from diffmd.neighbors import NeighborPlan, grow
 
-BLOCKS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 100)
-"""Steps between list builds are one of these, so that few programs ever compile."""
+_LONGEST_BLOCK = 100
+"""Steps between list builds, at most."""
 
 _ROUNDING = 1e-5
 """Relative: a cutoff may equal half the width of the box, in single precision, too."""
@@ -51,7 +51,8 @@ class BlownUpError(DivergedError):
 class ListControl:
     """How lists are built now: the plan, and how many steps a block has. The one thing that a run adapts.
 
-    It changes only with what segments report, so a run that is repeated or resumed from it repeats every choice.
+    It changes only with what segments report, so a run that is repeated or resumed from it repeats every choice. What
+    one run has learned, the next one with the same control starts from.
     """
 
     plan: NeighborPlan
@@ -63,8 +64,15 @@ class ListControl:
     and so in no checkpoint."""
 
     def shape(self, segment: Segment) -> Shape:
-        """The compiled shape of a segment as things stand."""
-        return Shape(segment.steps, segment.stride, self.block if self.plan.is_list else 0, segment.active, self.plan)
+        """The compiled shape of a segment whose lists are built where atoms have moved; in blocks that the config
+        fixed."""
+        block = self.block if self.fixed and self.plan.is_list else 0
+        return Shape(segment.steps, segment.stride, block, segment.active, self.plan)
+
+    def in_blocks(self, segment: Segment) -> Shape:
+        """The compiled shape of a segment whose lists are built every so many steps, for reverse mode."""
+        block = self.block if self.plan.is_list else 0
+        return Shape(segment.steps, segment.stride, block, segment.active, self.plan)
 
     def to_json(self) -> str:
         """For a checkpoint."""
@@ -118,8 +126,9 @@ class ListControl:
     def _room(self) -> str:
         return f"neighbour list grown to {self.plan.capacity} a row"
 
-    def mend(self, report: Report) -> str | None:
-        """Grows a capacity or shortens the block if `report` broke a bound; says which, or None if all held.
+    def mend(self, report: Report, shape: Shape) -> str | None:
+        """Grows a capacity or shortens the block if the report of a segment of that shape broke a bound; says which, or
+        None if all held.
 
         Raises NumericalError if nothing is left to mend.
         """
@@ -131,38 +140,31 @@ class ListControl:
         limit = self.plan.skin / 2
         moved = float(np.sqrt(report.displacement2))
         if not moved <= limit:
-            if self.block == 1:
+            if shape.block <= 1:
                 raise NumericalError(
                     f"an atom moved {moved:.3g} in one step, over half the skin of {self.plan.skin:g}; "
                     "use a smaller dynamics.integrator.dt or a larger dynamics.neighbors.skin"
                 )
-            # Shorter in proportion to how far it went, and by one rung at least.
-            allowed = self.block * limit / moved if np.isfinite(moved) else 1
-            self.block = max([b for b in BLOCKS if b < self.block and b <= allowed], default=1)
+            # Shorter in proportion to how far it went, and a little more: another program is compiled for it.
+            allowed = 0.9 * shape.block * limit / moved if np.isfinite(moved) else 1
+            self.block = max(1, min(int(allowed), shape.block - 1))
             return f"neighbour lists rebuilt every {self.block} steps"
         return None
 
-    def relax(self, report: Report) -> None:
-        """Lengthens the block where it is less than half of what the displacements allow."""
-        if self.fixed or not self.plan.is_list:
+    def relax(self, report: Report, shape: Shape) -> None:
+        """Lengthens the block where it is less than half of what the displacements allow: then the builds that it saves
+        are worth another program."""
+        if self.fixed or not shape.block:
             return
         moved = float(np.sqrt(report.displacement2))
-        allowed = 0.8 * self.block * (self.plan.skin / 2) / moved if moved > 0 else BLOCKS[-1]
-        better = max(b for b in BLOCKS if b <= max(allowed, 1))
+        allowed = 0.8 * shape.block * (self.plan.skin / 2) / moved if moved > 0 else _LONGEST_BLOCK
+        better = int(min(allowed, _LONGEST_BLOCK))
         if better >= 2 * self.block:
             self.block = better
 
 
 def _run_again(segment: Segment, why: str) -> str:
     return f"steps {segment.start} to {segment.start + segment.steps} run again: {why}"
-
-
-def first_block(every: int | None, skin: float, speed: float, dt: float) -> int:
-    """The block to start with: the config's, or what the fastest atom's `speed` allows."""
-    if every is not None:
-        return every
-    allowed = 0.5 * skin / (speed * dt) if speed * dt > 0 else BLOCKS[-1]
-    return max((b for b in BLOCKS if b <= min(allowed, 20)), default=1)
 
 
 def march(
@@ -174,6 +176,8 @@ def march(
     advance: Callable[[Shape, Carry], tuple[Carry, Any, Report, Extra]],
     accepted: Callable[[Segment, Shape, Carry, Carry, Any, Extra], None],
     say: Callable[[str], None],
+    *,
+    in_blocks: bool = False,
 ) -> Carry:
     """Runs segments one after another, each again until it keeps every bound.
 
@@ -184,6 +188,7 @@ def march(
         advance: runs one segment of a shape from a state.
         accepted: told of each segment that kept its bounds: (segment, shape, state before, state after, rows, extra).
         say: told when a segment had to be run again.
+        in_blocks: whether lists are built in blocks (reverse mode), or where atoms have moved.
 
     Raises:
         NonFiniteError: a segment left the finite numbers.
@@ -192,21 +197,21 @@ def march(
     """
     for segment in segments:
         while True:
-            shape = control.shape(segment)
+            shape = control.in_blocks(segment) if in_blocks else control.shape(segment)
             after, rows, report, extra = advance(shape, state)
             control.built += int(report.builds)
             finite, furthest = bool(report.finite), float(np.sqrt(report.furthest2))
             sound = finite and not too_far(furthest)
             # A list that missed a pair can itself be the reason: mend it first, and believe the rest after.
-            doubtful = control.block > 1 or control.plan.overflowed(np.asarray(report.needed))
-            mended = control.mend(report) if sound or doubtful else None
+            doubtful = shape.block > 1 or control.plan.overflowed(np.asarray(report.needed))
+            mended = control.mend(report, shape) if sound or doubtful else None
             if mended is None:
                 if sound:
                     break
                 raise BlownUpError(problem, segment, furthest) if finite else NonFiniteError(problem, segment)
             say(_run_again(segment, mended))
         # Before it is told: a checkpoint that `accepted` writes holds what the next segment will be run with.
-        control.relax(report)
+        control.relax(report, shape)
         accepted(segment, shape, state, after, rows, extra)
         state = after
     return state

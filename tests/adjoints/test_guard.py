@@ -12,7 +12,7 @@ from diffmd.adjoints.checkpoints import layout
 from diffmd.adjoints.flow import Replicas, spread_values
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.reverse import Reverse
-from diffmd.dynamics.segment import Shape
+from diffmd.dynamics.shape import Shape
 from diffmd.objective import Ready
 
 STEPS = 12

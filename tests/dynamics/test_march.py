@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffmd.dynamics.march import BLOCKS, BlownUpError, ListControl, NonFiniteError, first_block, march
+from diffmd.dynamics.march import BlownUpError, ListControl, NonFiniteError, march
 from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.segment import Report, Shape
+from diffmd.dynamics.shape import Report, Shape
 from diffmd.errors import NumericalError
 from diffmd.neighbors import NeighborPlan
 
@@ -25,7 +24,7 @@ def report(moved: float = 0.0, row: int = 10, cell: int = 5, finite: bool = True
     return Report(jnp.asarray(moved**2), jnp.asarray(furthest**2), needed, jnp.asarray(finite), jnp.asarray(BUILDS))
 
 
-def marched(control: ListControl, reports: list[Report]) -> tuple[list[Shape], list[str]]:
+def marched(control: ListControl, reports: list[Report], *, in_blocks: bool = True) -> tuple[list[Shape], list[str]]:
     """The shapes that were run and what was said, one segment after another until the reports are used up."""
     shapes, said, left = [], [], iter(reports)
 
@@ -34,22 +33,44 @@ def marched(control: ListControl, reports: list[Report]) -> tuple[list[Shape], l
         return state + shape.steps, (), next(left), None
 
     segments = iter(lambda: SEGMENT if len(shapes) < len(reports) else None, None)
-    march("default", 0, segments, control, lambda far: far > 1, advance, lambda *_: None, said.append)
+    far = lambda far: far > 1  # noqa: E731
+    march("default", 0, segments, control, far, advance, lambda *_: None, said.append, in_blocks=in_blocks)
     return shapes, said
 
 
 def test_round_trip_through_json():
     control = ListControl(PLAN, 12, True)
     assert ListControl.from_json(control.to_json()) == control
-    assert ListControl.from_json(control.to_json()).shape(SEGMENT) == Shape(20, 0, 12, (), PLAN)
+    assert ListControl.from_json(control.to_json()).in_blocks(SEGMENT) == Shape(20, 0, 12, (), PLAN)
+
+
+def test_lists_are_built_on_demand_but_in_reverse_mode_or_where_the_config_fixed_it():
+    free, fixed = ListControl(PLAN, 12), ListControl(PLAN, 12, True)
+    assert (free.shape(SEGMENT).block, free.in_blocks(SEGMENT).block) == (0, 12)
+    assert (fixed.shape(SEGMENT).block, fixed.in_blocks(SEGMENT).block) == (12, 12)
+    for in_blocks, block in ((False, 0), (True, 12)):
+        shapes, _ = marched(ListControl(PLAN, 12), [report(0.1)], in_blocks=in_blocks)
+        assert [shape.block for shape in shapes] == [block]
+
+
+def test_on_demand_only_room_can_be_wanting():
+    control = ListControl(PLAN, 5)
+    shapes, said = marched(control, [report(0.19, row=40), report(0.001), report(0.19)], in_blocks=False)
+    assert len(said) == 1
+    assert "grown" in said[0]
+    # Slow atoms teach nothing: the next list lasts as long as it can in any case.
+    assert [shape.block for shape in shapes] == [0, 0, 0]
+    assert control.block == 5
+    with pytest.raises(NumericalError, match=r"0\.3 in one step, over half the skin"):
+        marched(control, [report(0.3)], in_blocks=False)
 
 
 def test_a_list_that_was_outrun_is_rebuilt_more_often():
     control = ListControl(PLAN, 50)
     shapes, said = marched(control, [report(0.9), report(0.19)])
-    # 0.2 is allowed: 50 * 0.2 / 0.9 = 11.
-    assert [shape.block for shape in shapes] == [50, 8]
-    assert said == ["steps 40 to 60 run again: neighbour lists rebuilt every 8 steps"]
+    # 0.2 is allowed: 50 * 0.2 / 0.9 = 11, less a tenth.
+    assert [shape.block for shape in shapes] == [50, 10]
+    assert said == ["steps 40 to 60 run again: neighbour lists rebuilt every 10 steps"]
 
 
 def test_lists_are_counted_those_of_steps_that_are_run_again_too():
@@ -60,8 +81,8 @@ def test_lists_are_counted_those_of_steps_that_are_run_again_too():
 
 
 def test_each_try_is_shorter_than_the_last():
-    shapes, _ = marched(ListControl(PLAN, 5), [report(0.201), report(0.201), report(0.201), report(0.1)])
-    assert [shape.block for shape in shapes] == [5, 3, 2, 1]
+    shapes, _ = marched(ListControl(PLAN, 5), [report(0.201), report(0.201), report(0.201), report(0.201), report(0.1)])
+    assert [shape.block for shape in shapes] == [5, 4, 3, 2, 1]
 
 
 def test_capacity_grows():
@@ -81,8 +102,11 @@ def test_slow_atoms_get_longer_blocks_unless_the_config_fixed_them():
 
 
 def test_blocks_relax_to_what_keeps_the_bound():
-    shapes, _ = marched(ListControl(PLAN, 5), [report(0.05), report(0.1)])
-    assert [shape.block for shape in shapes] == [5, 12]
+    # 0.2 is allowed: 5 * 0.2 / 0.049 = 20.4, less a fifth; twice as many as now are worth another program, no fewer.
+    shapes, _ = marched(ListControl(PLAN, 5), [report(0.049), report(0.1), report(0.1)])
+    assert [shape.block for shape in shapes] == [5, 16, 16]
+    shapes, _ = marched(ListControl(PLAN, 5), [report(0.09), report(0.09)])
+    assert [shape.block for shape in shapes] == [5, 5]
 
 
 def test_nothing_left_to_mend_is_an_error():
@@ -124,11 +148,3 @@ def test_an_atom_is_believed_to_have_gone_too_far_on_a_good_list_only():
     shapes, said = marched(ListControl(PLAN, 8), [report(0.9, furthest=1.5), report(0.1, furthest=0.1)])
     assert [shape.block for shape in shapes] == [8, 1]
     assert "rebuilt" in said[0]
-
-
-def test_first_block():
-    assert first_block(7, 0.2, 1e9, 1.0) == 7
-    assert first_block(None, 0.2, 0.0, 0.01) == 20
-    assert first_block(None, 0.4, 2.0, 0.01) == 8
-    assert first_block(None, 0.4, 1e9, 0.01) == 1
-    assert all(a < b for a, b in itertools.pairwise(BLOCKS))

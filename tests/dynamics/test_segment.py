@@ -10,7 +10,7 @@ import pytest
 from support.experiments import Runner, liquid, runner
 
 from diffmd.dynamics.march import ListControl
-from diffmd.dynamics.segment import Shape
+from diffmd.dynamics.shape import Shape
 from diffmd.neighbors import NeighborPlan, build
 
 LISTS = {"neighbors": {"kind": "cell_list", "skin": 0.3}}
@@ -29,8 +29,8 @@ def listed(**changes: int) -> tuple[Runner, ListControl]:
     one = runner(liquid(LISTS, temperature=2.0))
     control = one.one.control(one.one.values)
     assert control.plan.is_list
-    block = changes.pop("block", control.block)
-    return one, ListControl(dataclasses.replace(control.plan, **changes), block)
+    block = changes.pop("block", 0)
+    return one, ListControl(dataclasses.replace(control.plan, **changes), block or control.block, block > 0)
 
 
 def same(run, expected, every=1) -> None:
@@ -46,9 +46,9 @@ def test_segments_of_any_length_are_the_same_bit_for_bit(all_pairs, double):
             np.testing.assert_array_equal(parts[name], rows, err_msg=name)
 
 
-@pytest.mark.parametrize(("every", "block"), [(3, 8), (20, 8), (30, 1)])
+@pytest.mark.parametrize(("every", "block"), [(3, 8), (20, 8), (30, 1), (3, 0), (30, 0)])
 def test_lists_give_what_all_pairs_give(every, block, all_pairs, double):
-    # Frames closer than lists, wider, as wide, and a list a step.
+    # Frames closer than lists, wider, as wide, a list a step; and lists on demand, frames closer than them and wider.
     run, control = listed(block=block)
     same(run(60, every, control=control), all_pairs, every)
 
@@ -98,7 +98,8 @@ def test_frames_off_the_block_take_no_step_too_many(all_pairs, double):
 
 
 @pytest.mark.parametrize(
-    ("every", "block", "longest"), [(3, 8, 60), (20, 8, 60), (20, 8, 30), (12, 6, 60), (60, 60, 60)]
+    ("every", "block", "longest"),
+    [(3, 8, 60), (20, 8, 60), (20, 8, 30), (12, 6, 60), (60, 60, 60), (3, 0, 60), (30, 0, 30)],
 )
 def test_the_lists_that_are_built_are_counted(every, block, longest, monkeypatch, double):
     seen = []
@@ -107,7 +108,7 @@ def test_the_lists_that_are_built_are_counted(every, block, longest, monkeypatch
         jax.debug.callback(lambda: seen.append(1))
         return build(*arguments)
 
-    monkeypatch.setattr("diffmd.dynamics.segment.build", counting)
+    monkeypatch.setattr("diffmd.dynamics.stepping.build", counting)
     run, control = listed(block=block)
     run(60, every, control=control, longest=longest)
     jax.effects_barrier()
