@@ -60,7 +60,8 @@ def check(
         ready: makes what a run starts from; each method gets its own, so that none sees what another adapted.
         methods: of ``reverse``, ``forward``, ``reversible``, ``implicit``, ``reweight``.
         relative: relative tolerance; None: the precision's.
-        balanced: whether the terms of a loss are first given weights with which none is lost in another's.
+        balanced: whether the terms of a loss are first given weights with which none is lost in another's (but of
+            reweight, which is of no single run).
         odd: what potentials and dynamics say of their parameters' derivatives (see `parameter_slopes`).
         only: which of the names that `directions` gives are checked.
     """
@@ -74,7 +75,7 @@ def check(
     rows: list[Row] = []
     if "reweight" in methods:
         for case, terms in parts.items():
-            own = _loss_of(objective, terms, ready, p, tangents, balanced, say, progress)
+            own = weighted(objective, [float(k in terms) for k in every])
             rows += _reweighted(case, own, ready(), p, names, leaves, tangents, tolerance, say, progress)
     methods = [method for method in methods if method != "reweight"]
     if not methods:
@@ -149,27 +150,6 @@ def _by_system(
     ends = np.cumsum([len(problem.terms) for problem in objective.problems])
     parts = np.split(each, ends[:-1])
     return {problem.name: jnp.asarray(part, dtype) for problem, part in zip(objective.problems, parts, strict=True)}
-
-
-def _loss_of(
-    objective: Objective,
-    terms: Sequence[int],
-    ready: Callable[[], Ready],
-    p: P,
-    tangents: Mapping[str, Array],
-    balanced: bool,
-    say: Say,
-    progress: Progress,
-) -> Objective:
-    """The objective with some of its terms alone, `balanced` or not."""
-    every = sum(len(problem.terms) for problem in objective.problems)
-    factors = np.zeros(every)
-    if balanced:
-        moved = FiniteDifference(objective, STEP, _BATCH).terms(ready(), p, tangents, say, progress)
-        factors[list(terms)] = balance(moved.slopes(STEP)[:, list(terms)])
-    else:
-        factors[list(terms)] = 1
-    return weighted(objective, list(factors))
 
 
 def _reweighted(

@@ -79,8 +79,10 @@ def bench(request: Request, reporter: Reporter, choice: Choice = DEFAULT) -> Com
             threads = threads or (len(usable_cores()),)
         elif session.device.platform != "cpu":
             threads = threads or (len(usable_cores()),)
+        # A process reads the config for itself.
+        asked = dataclasses.replace(request, written=None)
         cases = [
-            Case(request, name, liquid, precision, count, choice.repeats, Path(starts) / f"{name}.h5", session.folder)
+            Case(asked, name, liquid, precision, count, choice.repeats, Path(starts) / f"{name}.h5", session.folder)
             for name, liquid in named.items()
             for precision in precisions or PRECISIONS
             for count in threads or tuple(n for n in _THREADS if n <= len(usable_cores()))
@@ -123,9 +125,9 @@ def _precisions(choice: Choice) -> tuple[str, ...]:
     """What is asked for; none: the defaults."""
     if choice.precision is None:
         return ()
-    for name in (names := _listed(choice.precision)):
-        if name not in PRECISIONS:
-            raise ConfigError(f"--precision {name or choice.precision!r}: there are {' and '.join(PRECISIONS)}")
+    names = _listed(choice.precision)
+    if not set(names) <= set(PRECISIONS):
+        raise ConfigError(f"--precision {choice.precision}: there are {' and '.join(PRECISIONS)}")
     return names
 
 

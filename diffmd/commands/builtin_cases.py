@@ -224,9 +224,16 @@ DYNAMICS: Mapping[str, Data] = {
         **_fluid(
             _LJ,
             [
-                {**_RDF, "target": 0.8, "frames": {"every": 4}},
+                # Weights with which the terms have slopes of one size.
+                {**_RDF, "target": 0.8, "frames": {"every": 4}, "weight": 80.0},
                 {**_ENERGY, "frames": {"every": 2}, "reduce": "variance"},
-                {"observable": {"kind": "nearest_distance"}, "target": 1.0, "frames": {"every": 2}, "reduce": "none"},
+                {
+                    "observable": {"kind": "nearest_distance"},
+                    "target": 1.0,
+                    "frames": {"every": 2},
+                    "reduce": "none",
+                    "weight": 600.0,
+                },
             ],
             ["potentials.lj", "system.box", "dynamics.integrator.temperature"],
             integrator=_LANGEVIN,

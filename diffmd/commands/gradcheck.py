@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffmd.adjoints.verdicts import Row
+from diffmd.commands.apart import usable_cores
 from diffmd.commands.experiment import changed_options
 from diffmd.commands.facts import Facts
 from diffmd.commands.gradcheck_groups import Group, built_in
@@ -14,7 +15,7 @@ from diffmd.commands.gradcheck_work import METHODS, Check, Checked, Task
 from diffmd.commands.reporter import Reporter
 from diffmd.commands.request import CommandResult, Request, typed
 from diffmd.commands.session import Session
-from diffmd.commands.side_by_side import cores, side_by_side
+from diffmd.commands.side_by_side import side_by_side
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.schema import Config
 from diffmd.errors import ConfigError
@@ -40,55 +41,29 @@ def gradcheck(
         only: a part of, or a glob for, the names of cases of all of the built-in set; of a config, of its parameters.
     """
     chosen = _methods(methods)
-    if rtol is not None and not rtol > 0:
-        raise ConfigError(f"--rtol {rtol:g}: the relative tolerance is more than 0")
-    if full and request.config is not None:
-        raise ConfigError("--full is all of the built-in set; leave it out, or the config")
-    if request.parameters is not None and request.config is None:
-        raise ConfigError("--parameters: the built-in set starts from values of its own; name a config")
+    _check_options(request, rtol, full)
     options = {"methods": ",".join(chosen), "rtol": str(rtol), "full": str(full), "only": only or ""}
     with Session.open(request, reporter, "gradcheck", options) as session:
         if session.done is not None:
             return session.done
         if session.loaded is None:
+            check = Check(request, chosen, rtol, None, None, True)
             tasks = [Task(group, None) for group in built_in(full, only)]
-            check = Check(session.request, chosen, rtol, None, None, True)
         else:
-            require_loss(session.config)
-            for warning in [*warnings(session.config), *_left_out(session.config)]:
+            loaded = session.loaded
+            require_loss(loaded.config)
+            for warning in [*warnings(loaded.config), *_left_out(loaded.config)]:
                 session.reporter.warning(warning)
-            check = Check(session.request, chosen, rtol, only, session.learned, False)
-            group = Group(session.loaded, {Path(str(request.config)).stem: None})
+            check = Check(request, chosen, rtol, only, session.learned, False)
+            group = Group({Path(str(request.config)).stem: None}, lambda: loaded)
             # What is wrong with it is said before anything is written.
             tasks = [Task(group, check.prepared(group))]
         session.begin()
-        found: dict[str, Checked] = {}
-        count = sum(len(task.group.losses) for task in tasks)
-        workers = min(cores(), len(tasks))
-        if session.loaded is None:
-            session.reporter.message(f"{count} cases{f', {workers} at a time' if workers > 1 else ''}")
-        session.reporter.start(count, "cases", "gradcheck")
-
-        def told(task: Task, checked: Checked) -> None:
-            for case in task.group.losses:
-                found[case] = checked
-                session.reporter.message(checked.line(case))
-                session.reporter.advance(1)
-
-        # The longest first, so that none of them stands alone at the end.
-        longest = sorted(tasks, key=lambda task: -len(task.group.losses))
-        double = session.precision == "double"
-
-        def work(task: Task, reporter: Reporter) -> Checked:
-            return check.checked(task, workers, reporter)
-
-        side_by_side(work, longest, workers, session.reporter, told, session.device, double)
-        session.reporter.finish()
-        cases = [case for task in tasks for case in task.group.losses]
-        rows = [row for case in cases for row in found[case].rows if row.case == case]
+        found = _all(session, check, tasks)
+        rows = [row for case, checked in found.items() for row in checked.rows if row.case == case]
         passed = all(row.verdict == "agrees" for row in rows)
-        told_rows = [{**plain(dataclasses.asdict(row)), **_unit(found[row.case].facts, row)} for row in rows]
-        answer = {"passed": passed, "rows": told_rows}
+        told = [{**plain(dataclasses.asdict(row)), **_unit(found[row.case].facts, row)} for row in rows]
+        answer = {"passed": passed, "rows": told}
         write_gradcheck(session.folder, answer)
         agree = sum(row.verdict == "agrees" for row in rows)
         lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
@@ -96,6 +71,42 @@ def gradcheck(
         if passed and session.loaded is not None:
             following = typed("gradient" if session.config.train is None else "train", request.config)
         return session.finish(CommandResult(answer, lines, following, 0 if passed else 4))
+
+
+def _check_options(request: Request, rtol: float | None, full: bool) -> None:
+    """Raises ConfigError where options do not fit each other."""
+    if rtol is not None and not rtol > 0:
+        raise ConfigError(f"--rtol {rtol:g}: the relative tolerance is more than 0")
+    if full and request.config is not None:
+        raise ConfigError("--full is all of the built-in set; leave it out, or the config")
+    if request.parameters is not None and request.config is None:
+        raise ConfigError("--parameters: the built-in set starts from values of its own; name a config")
+
+
+def _all(session: Session, check: Check, tasks: Sequence[Task]) -> dict[str, Checked]:
+    """What was found of each case, in their order; told as it comes."""
+    cases = [case for task in tasks for case in task.group.losses]
+    workers = min(len(usable_cores()), len(tasks))
+    if session.loaded is None:
+        session.reporter.message(f"{len(cases)} cases{f', {workers} at a time' if workers > 1 else ''}")
+    session.reporter.start(len(cases), "cases", "gradcheck")
+    found: dict[str, Checked] = {}
+
+    def work(task: Task, reporter: Reporter) -> Checked:
+        return check.checked(task, workers, reporter)
+
+    def told(task: Task, checked: Checked) -> None:
+        for case in task.group.losses:
+            found[case] = checked
+            session.reporter.message(checked.line(case))
+            session.reporter.advance(1)
+
+    # Those with the most cases first, so that none of them stands alone at the end.
+    longest = sorted(tasks, key=lambda task: -len(task.group.losses))
+    double = session.precision == "double"
+    side_by_side(work, longest, workers, session.reporter, told, session.device, double)
+    session.reporter.finish()
+    return {case: found[case] for case in cases}
 
 
 def _unit(facts: Facts, row: Row) -> dict[str, str]:

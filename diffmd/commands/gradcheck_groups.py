@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
+import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from diffmd.commands.builtin_cases import CASES, ONE_A_FAMILY
@@ -22,12 +24,12 @@ class Group:
     """Cases that differ in their losses alone: one run, and its compiled programs, serve all of them.
 
     Attributes:
-        loaded: the config, with the terms of all.
         losses: name of a case -> which of the terms are its loss; None: all of them.
+        load: reads and checks the config, with the terms of all.
     """
 
-    loaded: LoadedConfig
     losses: Mapping[str, Sequence[int] | None]
+    load: Callable[[], LoadedConfig]
 
 
 def built_in(full: bool, only: str | None) -> list[Group]:
@@ -52,7 +54,7 @@ def grouped(cases: Mapping[str, Mapping[str, Any]]) -> list[Group]:
         for name in names:
             losses[name] = range(len(loss), len(loss) + len(cases[name]["loss"]))
             loss += cases[name]["loss"]
-        groups.append(Group(load_data({**cases[names[0]], "loss": loss}), losses))
+        groups.append(Group(losses, functools.partial(load_data, {**cases[names[0]], "loss": loss})))
     return groups
 
 
@@ -68,10 +70,20 @@ def matching(pattern: str, names: Iterable[str], what: str) -> list[str]:
     known = list(names)
     found = [name for name in known if fits(pattern, name)]
     if not found:
-        near = difflib.get_close_matches(pattern, known, _NAMED, cutoff=0.5) or known
-        more = f", and {len(known) - _NAMED} more" if near is known and len(known) > _NAMED else ""
-        raise ConfigError(f"--only {pattern}: no {what} fits; there are {'; '.join(near[:_NAMED])}{more}")
+        near = _near(pattern, known)
+        if near:
+            raise ConfigError(f"--only {pattern}: no {what} fits; the nearest: {'; '.join(near)}")
+        more = f"; and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        raise ConfigError(f"--only {pattern}: no {what} fits; there are {'; '.join(known[:_NAMED])}{more}")
     return found
+
+
+def _near(pattern: str, names: Sequence[str]) -> list[str]:
+    """Names with a word that is nearly the pattern."""
+    words = {name: re.findall(r"\w+", name.lower()) for name in names}
+    every = sorted({word for own in words.values() for word in own})
+    close = set(difflib.get_close_matches(pattern.lower(), every, 3, cutoff=0.7))
+    return [name for name in names if close.intersection(words[name])]
 
 
 def fits(pattern: str, name: str) -> bool:

@@ -94,8 +94,9 @@ class Check:
 
     def prepared(self, group: Group) -> Prepared:
         """A group made ready to be checked. Raises ConfigError."""
-        methods = self.fitting(group.loaded)
-        experiment = build(group.loaded, allow_python=self.request.allow_python)
+        loaded = group.load()
+        methods = self.fitting(loaded)
+        experiment = build(loaded, allow_python=self.request.allow_python)
         p = starting_parameters(experiment, self.learned)
         if self.only is not None:
             matching(self.only, directions(p)[0], "parameter of this config")
@@ -106,7 +107,7 @@ class Check:
         began = time.monotonic()
         prepared = task.prepared or self.prepared(task.group)
         rows = self._rows(task.group, prepared, workers, reporter) if prepared.methods else []
-        return Checked(rows, facts_of(task.group.loaded), time.monotonic() - began, len(task.group.losses))
+        return Checked(rows, facts_of(prepared.experiment.loaded), time.monotonic() - began, len(task.group.losses))
 
     def _rows(self, group: Group, prepared: Prepared, workers: int, reporter: Reporter) -> list[Row]:
         experiment, p = prepared.experiment, prepared.p

@@ -6,7 +6,6 @@ XLA compiles without Python's lock, so that threads of one process share the wor
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -23,14 +22,6 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 _LOOK = 0.1
 """Seconds between two looks at what the others said."""
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # Linux alone tells.
-        return os.cpu_count() or 1
 
 
 def side_by_side(

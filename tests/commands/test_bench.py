@@ -72,7 +72,7 @@ def test_a_liquid_is_timed_as_is_asked_for(tmp_path: Path):
         (Choice(sizes="500;4000"), "--sizes 500;4000: numbers of atoms"),
         (Choice(sizes=""), "--sizes : numbers of atoms"),
         (Choice(precision="half"), "--precision half: there are double and single"),
-        (Choice(precision=""), "--precision '': there are double and single"),
+        (Choice(precision="double,"), "--precision double,: there are double and single"),
         (Choice(threads="1.5"), "--threads 1.5: numbers of threads"),
         (Choice(threads="9999"), "--threads 9999: this process may use [0-9]+ of the machine's cores"),
     ],
