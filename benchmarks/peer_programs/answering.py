@@ -7,11 +7,11 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def answered(version: str, **works: Callable[[], dict[str, Any] | None]) -> None:
+def answered(version: str, works: Mapping[str, Callable[[], dict[str, Any] | None]]) -> None:
     """Tells the version and what can be asked for, then does what each line of standard input names.
 
     Whatever else the program prints goes to standard error. What is answered is what the work returns (a dictionary,

@@ -69,9 +69,8 @@ def serve(folder: Path, precision: str) -> None:
         forward = Run(copied(ready), lambda own: evaluator.one(own, p, _nothing, _nothing))
         gradient = Run(copied(ready), lambda own: reverse.gradient(own, p, _nothing, _nothing))
         forward.settle(), gradient.settle()
-        answered(
-            f"diffmd {diffmd.__version__} (jax {jax.__version__}, {precision})", forward=forward, gradient=gradient
-        )
+        works = {"forward": forward, "gradient": gradient}
+        answered(f"diffmd {diffmd.__version__} (jax {jax.__version__}, {precision})", works)
 
 
 def _nothing(*_: object) -> None:

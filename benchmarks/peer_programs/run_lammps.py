@@ -71,4 +71,4 @@ def version() -> str:
 if __name__ == "__main__":
     where, count = Path(sys.argv[1]), int(sys.argv[2])
     write_input(where)
-    answered(version(), forward=lambda: run(where, count))
+    answered(version(), {"forward": lambda: run(where, count)})

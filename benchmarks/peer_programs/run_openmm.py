@@ -52,7 +52,7 @@ def serve(folder: Path, threads: int) -> None:
         return {"seconds": took, "temperature": 2 * kinetic / (3 * len(x) - 3)}
 
     run()
-    answered(f"OpenMM {openmm.Platform.getOpenMMVersion()} (CPU platform, single)", forward=run)
+    answered(f"OpenMM {openmm.Platform.getOpenMMVersion()} (CPU platform, single)", {"forward": run})
 
 
 if __name__ == "__main__":
