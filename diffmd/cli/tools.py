@@ -212,7 +212,7 @@ def schema(quiet: opt.Quiet = False, as_json: opt.Json = False, debug: opt.Debug
 
         return CommandResult(json_schema(), [schema().rstrip("\n")])
 
-    run_tool(work, Talk(quiet, as_json, debug))
+    run_tool(work, Talk(quiet, as_json, debug), opening="schema of every section and kind")
 
 
 def validate(
