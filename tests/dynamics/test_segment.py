@@ -97,7 +97,9 @@ def test_frames_off_the_block_take_no_step_too_many(all_pairs, double):
     np.testing.assert_allclose(found["positions"][1:], all_pairs["positions"][[20, 40]], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("every", "block", "longest"), [(3, 8, 60), (20, 8, 30), (60, 60, 60), (3, 0, 60), (30, 0, 30)])
+@pytest.mark.parametrize(
+    ("every", "block", "longest"), [(3, 8, 60), (20, 8, 30), (60, 60, 60), (3, 0, 60), (30, 0, 30)]
+)
 def test_the_lists_that_are_built_are_counted(every, block, longest, monkeypatch, double):
     seen = []
 
