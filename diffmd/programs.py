@@ -45,6 +45,11 @@ class Program:
             self._compiling = None
         return self._jitted(*arguments)
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was called, or prepared."""
+        return self._shapes is not None or self._compiling is not None
+
     def prepare(self, *arguments: Any) -> None:
         """Starts to compile it for arguments like these, beside what the caller does until it calls the program.
 

@@ -162,6 +162,10 @@ class Reverse(Adjoint):
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
         chosen = self.layout(flow, control, p, base, ready.key, (floats, step))
+        planned = problem.segments(chosen.longest)
+        if planned and chosen.stored and flow is flow.one:
+            shape = control.in_blocks(max(planned, key=lambda segment: segment.steps))
+            programs.prepare(shape, p, base, ready.key, floats, step)
         kept = self._kept_of(flow, control, p, base)
         if (told := kept.told(self._memory // 2)) and told not in self._told:
             say(told)
@@ -184,7 +188,6 @@ class Reverse(Adjoint):
             tape.append(_Done(segment, shape, vjp, before if keep else None))
             progress(segment.steps)
 
-        planned = problem.segments(chosen.longest)
         end, _ = march(
             problem.name, (floats, step), planned, control, leap.over, advance, accepted, say, in_blocks=True
         )

@@ -88,6 +88,14 @@ class Programs:
 
         return self._once(("backward", shape), backward)
 
+    def prepare(self, shape: Shape, p: P, base: Values, key: Array, floats: Floats, step: Array) -> None:
+        """Starts to compile a segment's programs, on and back, one beside the other."""
+        forward, backward = self.forward(shape), self.backward(shape)
+        if not (forward.begun or backward.begun):
+            forward.prepare(p, base, key, floats, step)
+            _, _, rows, _, vjp = forward.outputs(p, base, key, floats, step)
+            backward.prepare(vjp, floats, rows, p)
+
     def rerun(self, shape: Shape) -> Any:
         """As `backward`, from the segment's start instead of its vjp."""
 
