@@ -99,7 +99,7 @@ def test_every_level_of_checkpoints_gives_the_same_gradient():
     longer = ready(changed(CONFIG, dynamics__steps=60, loss__0__frames="all"))
     objective = longer.experiment.objective
     state, results = 4 * 9 * 8 + 72, []
-    for memory in (PLENTY, 40 * state, 2 * state):
+    for memory in (PLENTY, 20 * state, 2 * state):
         adjoint = Reverse(objective, memory)
         results.append(adjoint.gradient(longer.fresh(), longer.p, nothing, nothing))
         levels = {one.name for one in adjoint.layouts.values()}
