@@ -121,6 +121,7 @@ def read_text(text: str, source: str) -> Document:
     if node is None:
         return Document(None, {})
     maker = _Maker(source)
+    maker.measure(node, {})
     return Document(maker.make(node, "", ()), maker.marks)
 
 
@@ -170,7 +171,6 @@ class _Maker:
     def __init__(self, source: str) -> None:
         self.source = source
         self.marks: dict[str, tuple[int, int]] = {}
-        self.count = 0
 
     def fail(self, node: yaml.Node, message: str) -> ConfigError:
         return ConfigError(f"{self.source}:{node.start_mark.line + 1}: {message}")
@@ -178,10 +178,23 @@ class _Maker:
     def mark(self, path: str, node: yaml.Node) -> None:
         self.marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
 
-    def make(self, node: yaml.Node, path: str, above: tuple[int, ...]) -> Any:
-        self.count += 1
-        if self.count > MAX_VALUES:
+    def measure(self, node: yaml.Node, known: dict[int, int]) -> int:
+        """How many values a node becomes, aliases written out; each node is looked at once. Raises ConfigError at the
+        first that becomes too many."""
+        if id(node) not in known:
+            # Of an alias that holds itself `make` tells.
+            known[id(node)] = 0
+            inside: list[yaml.Node] = []
+            if isinstance(node, yaml.MappingNode):
+                inside = [value for _, value in node.value]
+            elif isinstance(node, yaml.SequenceNode):
+                inside = node.value
+            known[id(node)] = 1 + sum(self.measure(one, known) for one in inside)
+        if known[id(node)] > MAX_VALUES:
             raise self.fail(node, f"aliases expand to more than {MAX_VALUES} values; write less of them")
+        return known[id(node)]
+
+    def make(self, node: yaml.Node, path: str, above: tuple[int, ...]) -> Any:
         if id(node) in above or len(above) > MAX_DEPTH:
             raise self.fail(node, "an alias holds itself; write the values out")
         self.mark(path, node)

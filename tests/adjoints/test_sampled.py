@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from diffmd.adjoints.sampled import Sampling, by_stretch, error, judged
 
@@ -54,4 +55,5 @@ def test_what_influences_add_up_to():
     shares = by_stretch({"a": np.array([2.0, 1.0])}, {"a": x})
     assert shares.shape == (10,)
     first = np.array([2.0, 1.0]) + 500 * x[:50].mean(axis=0)
-    assert shares[0] == np.linalg.norm(first) / np.sqrt(5.0)
+    # The norm may be computed with fused products, by processor.
+    assert shares[0] == pytest.approx(np.linalg.norm(first) / np.sqrt(5.0), rel=1e-14)
