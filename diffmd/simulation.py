@@ -55,12 +55,14 @@ class Recorder:
     def first(self, p: P, base: Values, control: ListControl, state: State) -> Any:
         """The frame of a state itself."""
 
+        plan = control.plan
+
         def measure(p: P, base: Values, state: State) -> Any:
             values = self._problem.values(p, base)
-            neighbors = build(control.plan, state.positions, state.box, self._dynamics.system.excluded)
+            neighbors = build(plan, state.positions, state.box, self._dynamics.system.excluded)
             return self._measures[0](self._dynamics.frame(values, state, neighbors), state)
 
-        return self.compiled(("first", control.plan), measure)(p, base, state)
+        return self.compiled(("first", plan), measure)(p, base, state)
 
     def run(
         self,

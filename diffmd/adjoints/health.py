@@ -43,7 +43,7 @@ def along_trajectory(
         norm: the norm there.
         reverse: whether propagation runs back in time, so that the arrays are turned round for the report.
         truncate: the derivative was cut every so many steps, counted from the end: the last stretch is judged.
-        back: of cotangents, the gradient that the last 1, 2, ... steps give.
+        back: of cotangents, the gradient that the last so many steps give.
     """
     steps, norm = np.asarray(steps, float), np.asarray(norm, float)
     turned = slice(None, None, -1) if reverse else slice(None)

@@ -34,7 +34,7 @@ def lost_steps(result: Gradient) -> range | None:
     if not len(lost) or result.health.kind not in ("cotangent", "tangent"):
         return None
     if result.health.kind == "tangent":
-        return range(steps[max(lost[0] - 1, 0)], steps[lost[0]] + 1)
+        return range(steps[lost[0] - 1] if lost[0] else 0, steps[lost[0]] + 1)
     first, longest = steps[lost[-1]], np.max(np.diff(steps), initial=1)
     return range(first, steps[lost[-1] + 1] if lost[-1] + 1 < len(steps) else first + longest)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from pydantic import Field
@@ -47,6 +48,9 @@ from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
 from diffmd.system import Values
+
+_WITHIN = 10
+"""In so many places at least the derivative is looked at within the steps that it is truncated to."""
 
 _Point = tuple[Floats, Array]
 """A state on the way: what is differentiated, and its step."""
@@ -132,7 +136,7 @@ class Reverse(Adjoint):
             segments = problem.segments(chosen.longest)
             if not segments:
                 continue
-            shape = control.in_blocks(max(segments, key=lambda segment: segment.steps))
+            shape = self._probed(control.in_blocks(max(segments, key=lambda segment: segment.steps)))
             given = (q, base, ready.key, floats, step)
             run = programs.forward(shape) if chosen.stored else programs.run(shape)
             _, _, rows, _, vjp = run.outputs(*given)
@@ -164,7 +168,7 @@ class Reverse(Adjoint):
         chosen = self.layout(flow, control, p, base, ready.key, (floats, step))
         planned = problem.segments(chosen.longest)
         if planned and chosen.stored and flow is flow.one:
-            shape = control.in_blocks(max(planned, key=lambda segment: segment.steps))
+            shape = self._probed(control.in_blocks(max(planned, key=lambda segment: segment.steps)))
             programs.prepare(shape, p, base, ready.key, floats, step)
         kept = self._kept_of(flow, control, p, base)
         if (told := kept.told(self._memory // 2)) and told not in self._told:
@@ -178,14 +182,14 @@ class Reverse(Adjoint):
         tape: list[_Done] = []
 
         def advance(shape: Shape, point: _Point) -> Any:
-            run = programs.forward(shape) if chosen.stored else programs.run(shape)
+            run = programs.forward(self._probed(shape)) if chosen.stored else programs.run(shape)
             floats, step, out, report, vjp = run(p, base, ready.key, *point)
             return (floats, step), out, report, vjp
 
         def accepted(segment: Segment, shape: Shape, before: _Point, after: _Point, out: Any, vjp: Any) -> None:
             rows.add(segment, out)
             keep = not chosen.stored and len(tape) % chosen.group == 0
-            tape.append(_Done(segment, shape, vjp, before if keep else None))
+            tape.append(_Done(segment, self._probed(shape), vjp, before if keep else None))
             progress(segment.steps)
 
         end, _ = march(
@@ -221,6 +225,12 @@ class Reverse(Adjoint):
         lengths = [steps for done in tape for steps in done.shape.stretches]
         return loss, terms, total, self._health(flow, lengths, probes, total, stepped), own
 
+    def _probed(self, shape: Shape) -> Shape:
+        """The shape, with a few probes in what a truncated derivative reaches over."""
+        return (
+            shape if self._truncate is None else dataclasses.replace(shape, stretch=max(1, self._truncate // _WITHIN))
+        )
+
     def _health(self, flow: Flow, lengths: Sequence[int], probes: Sequence[Array], total: P, stepped: P) -> Health:
         """Of one problem, from what each stretch of so many steps left on the way back, in the order of time."""
         along = np.concatenate([np.asarray(probe) for probe in probes]) if probes else np.zeros((0, PROBES))
@@ -243,7 +253,7 @@ class Reverse(Adjoint):
         residual = 0.0
         if planned:
             sample = max(planned, key=lambda segment: segment.steps)
-            forward = self._programs[problem.name].forward(control.in_blocks(sample))
+            forward = self._programs[problem.name].forward(self._probed(control.in_blocks(sample)))
             residual = tree_bytes(forward.outputs(p, base, key, *point)[-1]) / sample.steps
         left = max(0, self._memory - 2 * kept.bytes)
         self.layouts[known] = layout(problem.steps, tree_bytes(point[0]), residual, longest, left)
@@ -256,10 +266,10 @@ class Reverse(Adjoint):
         return self._kept[name]
 
 
-def _zeros(like: Array) -> Any:
+def _zeros(like: Array) -> Array:
     """Zeros of an array's shape and dtype, on its devices; JAX's own would be a compiled program for each shape."""
     zeros = np.zeros(like.shape, like.dtype)
-    return zeros if len(like.devices()) == 1 else jax.device_put(zeros, like.sharding)
+    return jnp.asarray(zeros) if len(like.devices()) == 1 else jax.device_put(zeros, like.sharding)
 
 
 def _starts(programs: Programs, p: P, base: Values, key: Array, group: Sequence[_Done]) -> list[_Point]:
@@ -268,7 +278,7 @@ def _starts(programs: Programs, p: P, base: Values, key: Array, group: Sequence[
     assert first is not None
     out = [first]
     for done in group[:-1]:
-        floats, step, *_ = programs.run(done.shape)(p, base, key, *out[-1])
+        floats, step, *_ = programs.run(dataclasses.replace(done.shape, stretch=None))(p, base, key, *out[-1])
         out.append((floats, step))
     return out
 

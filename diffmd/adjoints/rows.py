@@ -24,7 +24,6 @@ from diffmd.adjoints.flow import Flow
 from diffmd.dynamics.schedule import Segment, wanted_rows
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem
-from diffmd.programs import Program
 from diffmd.system import Values
 
 SUMMED_ABOVE = 16 << 20
@@ -155,6 +154,8 @@ class Measurements:
 
     def add(self, segment: Segment, rows: Sequence[Any]) -> None:
         """Adds a segment's, for its active terms."""
+        programs = self.kept.problem.programs.scope("rows")
+        added = programs.once(("added", self.lead), functools.partial(_added, axis=self.lead))
         for k, row in zip(segment.active, rows, strict=True):
             if not self.kept.summed[k]:
                 self.pieces[k].append(row)
@@ -167,7 +168,7 @@ class Measurements:
                 row = jnp.take(row, np.flatnonzero(asked), axis=self.lead)
             # One after the other, so that the sum does not depend on where segments end; and done before the next
             # segment begins, which would not wait for it and leave rows behind.
-            total = _added(self.pieces[k][0] if self.pieces[k] else None, row, self.lead)
+            total = added(self.pieces[k][0] if self.pieces[k] else None, row)
             self.pieces[k] = [jax.block_until_ready(total)]
 
     @property
@@ -218,7 +219,6 @@ def _asked(segment: Segment, steps: Int[np.ndarray, "frames"]) -> Bool[np.ndarra
     return np.isin(np.asarray(segment.frames), steps)
 
 
-@functools.partial(Program, static=(2,))
 def _added(total: Array | None, rows: Array, axis: int) -> Array:
     first = jnp.moveaxis(rows, axis, 0)
     start = jnp.zeros_like(first[0]) if total is None else total

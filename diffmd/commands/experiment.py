@@ -180,7 +180,7 @@ def _check_references(one: BuiltSystem, drawn: Values) -> None:
 
 def copied(ready: Ready) -> Ready:
     """The same start with list controls of its own: what a run learns of its lists changes no other run's last bits."""
-    return Ready(ready.values, {name: dataclasses.replace(c) for name, c in ready.controls.items()}, ready.key)
+    return dataclasses.replace(ready, controls={name: dataclasses.replace(c) for name, c in ready.controls.items()})
 
 
 def resources() -> Resources:
@@ -338,7 +338,7 @@ def first_run(ready: Ready) -> Ready:
         name: replica_values(held, 0) if held["system.positions"].ndim == 3 else held
         for name, held in ready.values.items()
     }
-    return Ready(values, ready.controls, ready.key)
+    return dataclasses.replace(ready, values=values)
 
 
 def _explained_replica(one: BuiltSystem, ready: Ready, p: P, failure: DivergedError) -> NumericalError:

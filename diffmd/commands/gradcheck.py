@@ -61,6 +61,8 @@ def gradcheck(
         session.begin()
         found = _all(session, check, tasks)
         rows = [row for case, checked in found.items() for row in checked.rows if row.case == case]
+        if not rows:
+            raise ConfigError("nothing to check: none of these cases takes these methods; leave out --method or --only")
         passed = all(row.verdict == "agrees" for row in rows)
         told = [{**plain(dataclasses.asdict(row)), **_unit(found[row.case].facts, row)} for row in rows]
         answer = {"passed": passed, "rows": told}

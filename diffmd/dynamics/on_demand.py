@@ -63,8 +63,9 @@ def on_demand(loop: Loop, state: State) -> tuple[State, tuple[object, ...], Repo
     """A segment whose lists are built where atoms have moved. A new list always serves one step; where that step is too
     long for any list, the report tells.
 
-    The next step is looked at before it is taken: where it leads does not depend on the forces there, so without a
-    force field it costs next to nothing.
+    The next step is looked at before it is taken: where it leads does not depend on the forces there, so that it is
+    taken without a force field (and draws its noise, which is a function of its number, once more). What the report
+    tells is what atoms went, too, should a step lead elsewhere.
     """
     shape, dynamics = loop.shape, loop.dynamics
     forceless = dataclasses.replace(dynamics, forcefield=dynamics.forcefield.without_potentials())
@@ -95,7 +96,8 @@ def on_demand(loop: Loop, state: State) -> tuple[State, tuple[object, ...], Repo
             went = lax.stop_gradient(state.positions - now.state.positions)
             gone = jnp.maximum(now.gone, jnp.sum(went**2, axis=0))
             ahead = looked_ahead(state, neighbors)
-            moved = jnp.maximum(now.moved, now.ahead)
+            went_away = displacement2(neighbors, *lax.stop_gradient((state.positions.T, state.box)))
+            moved = jnp.maximum(now.moved, jnp.maximum(now.ahead, went_away))
             on = dataclasses.replace(now, left=now.left - 1, state=state, moved=moved, gone=gone)
             return dataclasses.replace(on, ahead=ahead, outrun=outrun(ahead))
 

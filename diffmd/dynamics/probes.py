@@ -1,4 +1,5 @@
-"""What the way back leaves at each step, for whoever asks whether a gradient means anything."""
+"""What the way back leaves at the start of each stretch of steps, for whoever asks whether a gradient means
+anything."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ SKETCH = 16
 """Numbers that stand for the derivative with respect to all watched values."""
 
 PROBES = 1 + SKETCH
-"""Numbers a step: the norm of the state's cotangent, and the sketch."""
+"""Numbers a stretch: the norm of the state's cotangent, and the sketch."""
 
 
 @jax.custom_vjp

@@ -16,7 +16,7 @@ Measure = Callable[[Frame, State], object]
 """What is kept of a frame: any pytree of arrays."""
 
 _STRETCHES = 50
-"""Into so many stretches a segment of so many steps is cut: at the start of each the way back leaves a probe."""
+"""Into about so many stretches a segment is cut: at the start of each the way back leaves a probe."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Shape:
             the next step (which reverse mode cannot do); of no account with all pairs.
         active: which of the measures are taken.
         plan: how lists are built.
+        stretch: the most steps of a stretch, if its part of the segment is more; None: no such bound.
     """
 
     steps: int
@@ -37,6 +38,7 @@ class Shape:
     block: int
     active: tuple[int, ...]
     plan: NeighborPlan
+    stretch: int | None = None
 
     @property
     def group(self) -> int:
@@ -78,7 +80,7 @@ class Shape:
     def stretch_of(self, count: int) -> int:
         """Steps of a stretch of `count` steps on one list between two frames: so many that all are alike, if they can
         be; what is left over is a loop of its own to compile."""
-        usual = max(1, self.steps // _STRETCHES)
+        usual = max(1, min(self.steps // _STRETCHES, self.stretch or self.steps))
         wanted = max(1, count // usual)
         alike = max(k for k in range(1, wanted + 1) if count % k == 0)
         return count // alike if 2 * alike >= wanted else usual

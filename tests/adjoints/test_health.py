@@ -61,6 +61,7 @@ def test_a_calm_gradient_tells_how_few_steps_give_it():
     assert apart(enough.gradients, whole.gradients) < 0.15
     assert apart(few.gradients, whole.gradients) > 0.25
     for health in (enough.health, few.health):
+        assert health.growth_rate is not None
         assert "Truncated: no influence reaches over more than" in health.advice
         assert "along the run" not in health.advice
 
