@@ -45,7 +45,11 @@ class Integrator(abc.ABC):
         force: ForceFunction,
         noise: Callable[[], Float[Array, "3 atoms"]],
     ) -> Moving:
-        """One step. `noise` draws this step's standard normal numbers (a function of seed, replica and step)."""
+        """One step. `noise` draws this step's standard normal numbers (a function of seed, replica and step).
+
+        Where it leads atoms must not depend on the forces that it asks for: lists that are built on demand look ahead
+        by a step without them. A step that breaks this has its lists found too short, and ends the run.
+        """
 
     def slopes(self, p: Mapping[str, np.ndarray]) -> dict[str, Slope]:
         """Those of its numbers whose derivative at the values `p` is infinite."""

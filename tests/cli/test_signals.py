@@ -14,10 +14,10 @@ SCRIPT = """
 import sys, time
 import typer
 from diffmd.cli.execute import Talk, run_command
-from diffmd.commands.request import CommandResult
+from diffmd.commands.request import CommandResult, Request
 from diffmd.errors import Interrupted
 
-def work(reporter):
+def work(request, reporter):
     print("ready", flush=True)
     end = time.monotonic() + 20
     while time.monotonic() < end:
@@ -25,7 +25,7 @@ def work(reporter):
     return CommandResult({{}})
 
 try:
-    run_command(work, "auto", Talk(False, False, False))
+    run_command("count", Request(), work, Talk(False, False, False))
 except typer.Exit as end:
     sys.exit(end.exit_code)
 """

@@ -218,6 +218,11 @@ def test_a_pattern_that_fits_no_case_is_refused(tmp_path: Path, full: bool, only
     assert not (tmp_path / "run").exists()
 
 
+def test_a_check_of_nothing_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="nothing to check: none of these cases takes these methods"):
+        gradcheck(request(None, tmp_path / "run"), Listener(), ("implicit",), only="fene")
+
+
 def test_a_pattern_picks_parameters_of_a_config(tmp_path: Path):
     config = written(tmp_path, BOND)
     for number, (only, left) in enumerate((("BOND.k", "k"), ("*.r?", "r0"))):
