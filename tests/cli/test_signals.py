@@ -25,7 +25,7 @@ def work(request, reporter):
     return CommandResult({{}})
 
 try:
-    run_command("count", Request(), work, Talk(False, False, False))
+    run_command("count", Request(), work, Talk(True, False, False))
 except typer.Exit as end:
     sys.exit(end.exit_code)
 """
