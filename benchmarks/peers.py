@@ -70,7 +70,7 @@ class Running:
         environment["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
         environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         command = [program.python, str(PROGRAMS / program.script), str(folder), told]
-        self.name, self.folder = program.name, folder
+        self.name = program.name
         self.times: dict[str, list[float]] = {}
         self.spent: dict[str, float] = {}
         self.temperature: float | None = None
@@ -156,9 +156,9 @@ def measured(found: Sequence[Program], folder: Path, threads: int, seconds: floa
             one.close()
 
 
-def row_of(atoms: int, threads: int, running: Sequence[Running]) -> dict[str, Any]:
+def row_of(atoms: int, threads: int, folder: Path, running: Sequence[Running]) -> dict[str, Any]:
     """Nanoseconds per atom and step by program and work, of the quickest run."""
-    steps = int(np.load(running[0].folder / "start.npz")["steps"])
+    steps = int(np.load(folder / "start.npz")["steps"])
     least = {(one.name, work): min(times) for one in running for work, times in one.times.items()}
     ns = {f"{name} {work}": 1e9 * seconds / atoms / steps for (name, work), seconds in least.items()}
     spread = {f"{one.name} {work}": np.median(t) / min(t) - 1 for one in running for work, t in one.times.items()}
@@ -183,7 +183,8 @@ def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
     heads = ["atoms", "threads", *(column.removesuffix(" forward") for column in columns), "gradient/run"]
     lines = ["| " + " | ".join(heads) + " |", "|" + " ---: |" * len(heads)]
     for row in rows:
-        ratio = f"{row['ns']['diffmd gradient'] / row['ns']['diffmd forward']:.2f}"
+        own = [row["ns"].get(f"diffmd {work}") for work in ("gradient", "forward")]
+        ratio = f"{own[0] / own[1]:.2f}" if all(own) else "-"
         cells = [f"{row['atoms']:,}", str(row["threads"]), *(cell(row, column) for column in columns), ratio]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -221,7 +222,7 @@ def main() -> None:
             for threads in counts:
                 say(f"  on {threads} of this machine's cores")
                 running = measured(found, folder, threads, options.seconds)
-                rows.append(row_of(atoms, threads, running))
+                rows.append(row_of(atoms, threads, folder, running))
                 versions |= {one.name: one.version for one in running}
                 ends = ", ".join(f"{name} {t:.4g}" for name, t in rows[-1]["temperature"].items())
                 say(f"    temperature at the end: diffmd {np.load(folder / 'start.npz')['end']:.4g}, {ends}")

@@ -126,8 +126,8 @@ def _derivatives(
             return np.array([_dot(gradients, tangents, k) for k in range(count)])
 
         return pulled
-    # Batches of one size, the last filled up, and segments as long as those of a plain run, so that few programs serve.
-    carried = Forward(objective, _BATCH, points=1)
+    # Batches of one size, the last filled up, and two segments alike, so that few programs serve.
+    carried = Forward(objective, _BATCH, points=2)
     size = -(-count // -(-count // _BATCH))
 
     def pushed(start: Callable[[], Ready]) -> Float[np.ndarray, "rows"]:

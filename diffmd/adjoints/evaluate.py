@@ -166,12 +166,13 @@ class Evaluator:
         march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
         choice = rows.choice
 
-        def finished(pieces: Any) -> Any:
+        def finished(pieces: Any, factors: Array | None) -> Any:
             def one(own: Any) -> Any:
                 apart = [] if self._replicas is None else reduced_observables(problem, choice, own)
-                return *flow.finish(choice, own), apart
+                return *flow.finish(choice, own, factors), apart
 
             return jax.vmap(one)(pieces)
 
-        losses, terms, apart = programs.once(("finish", choice), finished)(rows.pieces)
+        ending, factors = programs.once(("finish", choice), finished), ready.factors.get(problem.name)
+        losses, terms, apart = ending(rows.pieces, factors)
         return np.asarray(losses), np.asarray(terms), apart

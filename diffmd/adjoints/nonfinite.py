@@ -15,11 +15,12 @@ from jaxtyping import Array
 from diffmd.adjoints.base import Gradient
 from diffmd.dynamics.march import ListControl
 from diffmd.dynamics.schedule import Leg, segments
-from diffmd.forcefield import ForceField
+from diffmd.forcefield import ForceField, Neighbors
 from diffmd.losses import LossTerm, compared, reduced
 from diffmd.neighbors import build
 from diffmd.objective import P, Problem
 from diffmd.paths import below
+from diffmd.programs import Program
 from diffmd.simulation import Recorder
 from diffmd.system import State, Values
 
@@ -52,13 +53,12 @@ def culprit(problem: Problem, p: P, base: Values, key: Array, control: ListContr
 
 def _of_forces(problem: Problem, p: P, base: Values, key: Array, control: ListControl, steps: range) -> str | None:
     """On the potential and the atoms whose force has no finite derivative, at one of `steps` or at the start."""
-    start = (problem, p, base, key, control)
+    start, values, field = (problem, p, base, key, control), problem.values(p, base), problem.dynamics.forcefield
+    looks = {name: _pulled(field.only(name).with_mode("reverse"), name) for name in field.potentials}
     for number, state in itertools.chain(_states(*start, steps), _states(*start, range(1))):
-        values = problem.values(p, base)
         neighbors = build(control.plan, state.positions, state.box, problem.dynamics.system.excluded)
-        for name in problem.dynamics.forcefield.potentials:
-            field = problem.dynamics.forcefield.only(name).with_mode("reverse")
-            atoms, parameters = _lost(field, values, state, neighbors, name)
+        for name, look in looks.items():
+            atoms, parameters = _lost(name, *look(values, state, neighbors))
             if len(atoms):
                 return f"the force of potentials.{name} on {_shown(atoms)} has no finite derivative at step {number}"
             if parameters:
@@ -157,17 +157,25 @@ def _states(
         yield number, state
 
 
-def _lost(
-    field: ForceField, values: Values, state: State, neighbors: object, name: str
-) -> tuple[np.ndarray, list[str]]:
+def _pulled(field: ForceField, name: str) -> Program:
+    """(values, state, neighbors) -> some cotangent of a potential's forces, pulled back to its own values and to
+    positions."""
+
+    def pulled(values: Values, state: State, neighbors: Neighbors) -> tuple[Values, Array]:
+        own = {key: value for key, value in values.items() if below(key, f"potentials.{name}")}
+
+        def forces(own: Values, x: Array) -> Array:
+            return field.forces({**values, **own}, x, state.box, neighbors)
+
+        out, pull = jax.vjp(forces, own, state.positions)
+        by_parameter, by_position = pull(_some(out))
+        return by_parameter, by_position
+
+    return Program(pulled)
+
+
+def _lost(name: str, by_parameter: Values, by_position: Array) -> tuple[np.ndarray, list[str]]:
     """Atoms and parameters by which the forces' derivative is not finite."""
-    own = {key: value for key, value in values.items() if below(key, f"potentials.{name}")}
-
-    def forces(own: Mapping[str, Array], x: Array) -> Array:
-        return field.forces({**values, **own}, x, state.box, neighbors)  # type: ignore[arg-type]
-
-    out, pull = jax.vjp(forces, own, state.positions)
-    by_parameter, by_position = pull(_some(out))
     atoms = np.flatnonzero(~np.isfinite(np.asarray(by_position)).all(axis=1))
     lost = [str(below(key, f"potentials.{name}")) for key, g in by_parameter.items() if not np.isfinite(g).all()]
     return atoms, lost

@@ -227,9 +227,8 @@ class Reverse(Adjoint):
 
     def _probed(self, shape: Shape) -> Shape:
         """The shape, with a few probes in what a truncated derivative reaches over."""
-        return (
-            shape if self._truncate is None else dataclasses.replace(shape, stretch=max(1, self._truncate // _WITHIN))
-        )
+        short = None if self._truncate is None else max(1, self._truncate // _WITHIN)
+        return dataclasses.replace(shape, stretch=short)
 
     def _health(self, flow: Flow, lengths: Sequence[int], probes: Sequence[Array], total: P, stepped: P) -> Health:
         """Of one problem, from what each stretch of so many steps left on the way back, in the order of time."""

@@ -49,8 +49,15 @@ def side_by_side(
     said: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
     def one(task: Task) -> Result:
-        with jax.default_device(device), jax.enable_x64(double):
-            return work(task, _Distant(reporter, said, halt))
+        if halt.is_set():
+            raise Interrupted("ended beside another", 1)
+        try:
+            with jax.default_device(device), jax.enable_x64(double):
+                return work(task, _Distant(reporter, said, halt))
+        except BaseException:
+            # Before this thread takes the next task; the owner sees the failure of the first.
+            halt.set()
+            raise
 
     with ThreadPoolExecutor(workers, thread_name_prefix="gradcheck") as pool:
         futures: dict[Future[Result], Task] = {pool.submit(one, task): task for task in tasks}

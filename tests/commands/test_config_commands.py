@@ -56,7 +56,8 @@ def test_init_writes_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_comes_with_its_inputs(tmp_path: Path, name: str) -> None:
-    load(init(tmp_path / "new" / "mine.yaml", name))
+    loaded = load(init(tmp_path / "new" / "mine.yaml", name))
+    assert loaded.config == load(CONFIGS / f"{name}.yaml").config
 
 
 def test_init_leaves_other_inputs_alone(tmp_path: Path) -> None:

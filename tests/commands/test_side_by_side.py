@@ -37,8 +37,10 @@ def test_every_task_is_done_in_the_precision_asked_for(workers: int):
 
 def test_one_that_fails_stops_the_others():
     begun, stopped = threading.Event(), threading.Event()
+    tried: list[str] = []
 
     def work(task: str, reporter: Reporter) -> None:
+        tried.append(task)
         if task == "fails":
             begun.wait(10)
             raise NumericalError("lost")
@@ -50,6 +52,7 @@ def test_one_that_fails_stops_the_others():
     with pytest.raises(NumericalError, match="lost"):
         run(work, ["fails", "waits", "never begun"], 2, Listener())
     assert stopped.is_set()
+    assert sorted(tried) == ["fails", "waits"]
 
 
 def test_the_wish_to_stop_reaches_every_thread():

@@ -83,7 +83,7 @@ def test_a_target_of_another_shape_is_refused(
     ],
 )
 def test_a_target_of_the_shape_is_taken(observable: Any, target: Any, term: Any) -> None:
-    load_data(config(observable, target, **term))
+    assert load_data(config(observable, target, **term)).config.loss[0].target == target
 
 
 def structure(folder: Path, lattice: str) -> dict[str, str]:

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.experiments import liquid, runner
+from support.experiments import VERLET, liquid, runner
 
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.reverse import Reverse
 from diffmd.commands.experiment import made_ready, starting_parameters
 from diffmd.commands.reporter import SilentReporter
 from diffmd.dynamics.segment import run_segment
+from diffmd.spec import INTEGRATORS
 
 LISTS = {"neighbors": {"kind": "cell_list", "skin": 0.3}, "steps": 60}
 
@@ -81,3 +82,25 @@ def test_systems_beside_build_together_and_run_as_they_would_alone(double):
         np.testing.assert_allclose(row, jax.jit(end)(alone), rtol=0, atol=1e-9)
     # Each by itself would make a choice for every system, which is to build always.
     assert " cond[" in str(jax.make_jaxpr(together)(several))
+
+
+MOVERS = {
+    "velocity_verlet": VERLET,
+    "langevin": {"kind": "langevin", "dt": 0.004, "friction": 1.0, "temperature": 2.0},
+    "quickmin": {"kind": "quickmin", "dt": 0.01, "max_step": 0.05},
+}
+
+
+def test_every_integrator_stands_here():
+    assert set(MOVERS) == set(INTEGRATORS.members)
+
+
+@pytest.mark.parametrize("kind", MOVERS)
+def test_the_look_ahead_sees_where_each_integrator_leads(kind, double):
+    run = {"integrator": MOVERS[kind], "steps": 60}
+    listed = runner(liquid(LISTS | run, temperature=2.0))(60, 20)
+    every_pair = runner(liquid({"neighbors": {"kind": "all_pairs"}} | run, temperature=2.0))(60, 20)
+    # The crystal is where a minimisation ends.
+    assert listed.control.built > (0 if kind == "quickmin" else 2)
+    assert not listed.said
+    np.testing.assert_allclose(listed["positions"], every_pair["positions"], rtol=0, atol=1e-8)

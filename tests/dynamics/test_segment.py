@@ -50,7 +50,9 @@ def test_segments_of_any_length_are_the_same_bit_for_bit(all_pairs, double):
 def test_lists_give_what_all_pairs_give(every, block, all_pairs, double):
     # Frames closer than lists, wider, as wide, a list a step; and lists on demand, frames closer than them and wider.
     run, control = listed(block=block)
-    same(run(60, every, control=control), all_pairs, every)
+    found = run(60, every, control=control)
+    same(found, all_pairs, every)
+    assert not found.said
 
 
 def test_a_list_too_small_grows_and_the_segment_is_run_again(all_pairs, double):

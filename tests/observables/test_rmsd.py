@@ -146,9 +146,8 @@ def test_a_file_is_whole_in_its_own_box(make, frame, section, expected, double):
 @pytest.mark.parametrize("reference", [{"kind": "start"}, {"kind": "file", "path": "x.pdb"}], ids=["start", "file"])
 def test_a_check_without_files_refuses_nothing(make, kind, reference):
     extra = {"cutoff": 0.5, "width": 0.1} if kind == "native_contacts" else {}
-    make(
-        {"kind": kind, "reference": reference, **extra}, "A" * N, read_structure=lambda *which: (np.zeros((N, 3)), None)
-    )
+    spec = {"kind": kind, "reference": reference, **extra}
+    assert make(spec, "A" * N, read_structure=lambda *which: (np.zeros((N, 3)), None)) is not None
 
 
 def distances(x):
