@@ -49,6 +49,8 @@ def gradcheck(
         if session.loaded is None:
             check = Check(request, chosen, rtol, None, None, True)
             tasks = [Task(group, None) for group in built_in(full, only)]
+            if not any(check.fitting(task.group.load()) for task in tasks):
+                raise ConfigError(f"nothing to check: none of these cases takes --method {', '.join(chosen)}")
         else:
             loaded = session.loaded
             require_loss(loaded.config)
@@ -61,8 +63,6 @@ def gradcheck(
         session.begin()
         found = _all(session, check, tasks)
         rows = [row for case, checked in found.items() for row in checked.rows if row.case == case]
-        if not rows:
-            raise ConfigError("nothing to check: none of these cases takes these methods; leave out --method or --only")
         passed = all(row.verdict == "agrees" for row in rows)
         told = [{**plain(dataclasses.asdict(row)), **_unit(found[row.case].facts, row)} for row in rows]
         answer = {"passed": passed, "rows": told}

@@ -14,6 +14,7 @@ from support.objectives import Case, apart, changed, nothing, ready
 
 from diffmd.adjoints.base import Gradient
 from diffmd.adjoints.implicit import Implicit
+from diffmd.adjoints.verdicts import Row
 from diffmd.commands.experiment import method_spec
 from diffmd.commands.gradcheck import gradcheck
 from diffmd.commands.train import train
@@ -148,9 +149,9 @@ def test_bond_and_vibration_are_fitted_together(tmp_path: Path):
 def test_gradcheck_judges_it_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     judged: list[str] = []
 
-    def listen(case, objective, ready, p, methods, *_: object, **options: object) -> list[Any]:  # type: ignore[no-untyped-def]
+    def listen(losses, objective, ready, p, methods, *_: object, **options: object) -> list[Row]:  # type: ignore[no-untyped-def]
         judged.extend(methods)
-        return []
+        return [Row(case, R0, method, 1.0, 1.0, 0.0, 0.0, "agrees", "", "") for case in losses for method in methods]
 
     monkeypatch.setattr("diffmd.commands.gradcheck_work.check", listen)
     gradcheck(request(written(tmp_path, changed(DIMER, parameters=[R0])), tmp_path / "run"), Listener())

@@ -219,7 +219,7 @@ def test_a_pattern_that_fits_no_case_is_refused(tmp_path: Path, full: bool, only
 
 
 def test_a_check_of_nothing_is_refused(tmp_path: Path):
-    with pytest.raises(ConfigError, match="nothing to check: none of these cases takes these methods"):
+    with pytest.raises(ConfigError, match="nothing to check: none of these cases takes --method implicit"):
         gradcheck(request(None, tmp_path / "run"), Listener(), ("implicit",), only="fene")
 
 
