@@ -21,6 +21,7 @@ from diffmd.dynamics.shape import Measure, Opening, Shape
 from diffmd.errors import NumericalError
 from diffmd.neighbors import NeighborPlan, build
 from diffmd.objective import P, Problem
+from diffmd.programs import Program
 from diffmd.system import State, Values
 
 Say = Callable[[str], None]
@@ -44,13 +45,31 @@ class Recorder:
         """The state at the values' positions and velocities."""
 
         def attempt(plan: NeighborPlan) -> tuple[State, Opening]:
-            def start(p: P, base: Values) -> tuple[State, Opening]:
-                return self._problem.opened(p, base, plan)
-
-            opened: tuple[State, Opening] = self.compiled(("start", plan), start)(p, base)
+            opened: tuple[State, Opening] = self._opened(plan)(p, base)
             return opened
 
         return control.settle(self._dynamics.forcefield.cutoff, attempt)
+
+    def prepare(self, p: P, base: Values, key: Array, control: ListControl, plan: Sequence[Segment]) -> None:
+        """Starts to compile the longest of the segments of `plan`, beside what comes before it."""
+        if plan:
+            program = self._segment(control.shape(max(plan, key=lambda segment: segment.steps)))
+            if not program.begun:
+                state, _ = self._opened(control.plan).outputs(p, base)
+                program.prepare(p, base, key, state)
+
+    def _opened(self, plan: NeighborPlan) -> Program:
+        def start(p: P, base: Values) -> tuple[State, Opening]:
+            return self._problem.opened(p, base, plan)
+
+        return self.compiled(("start", plan), start)
+
+    def _segment(self, shape: Shape) -> Program:
+        def segment(p: P, base: Values, key: Array, state: State) -> Any:
+            values = self._problem.values(p, base)
+            return run_segment(self._dynamics, self._measures, shape, values, key, state)
+
+        return self.compiled(shape, segment)
 
     def first(self, p: P, base: Values, control: ListControl, state: State) -> Any:
         """The frame of a state itself."""
@@ -78,11 +97,7 @@ class Recorder:
         """Runs the segments of `plan`; `accepted` gets each with the state after it and its rows (or None)."""
 
         def advance(shape: Shape, state: State) -> Any:
-            def segment(p: P, base: Values, key: Array, state: State) -> Any:
-                values = self._problem.values(p, base)
-                return run_segment(self._dynamics, self._measures, shape, values, key, state)
-
-            after, rows, report = self.compiled(shape, segment)(p, base, key, state)
+            after, rows, report = self._segment(shape)(p, base, key, state)
             return after, rows, report, None
 
         def told(segment: Segment, shape: Shape, before: State, after: State, rows: Any, extra: None) -> None:
@@ -91,7 +106,7 @@ class Recorder:
         leap = self._problem.leap(p, base, self._dynamics)
         return march(self._problem.name, state, plan, control, leap.over, advance, told, say)
 
-    def compiled(self, name: Hashable, function: Callable[..., Any]) -> Any:
+    def compiled(self, name: Hashable, function: Callable[..., Any]) -> Program:
         """The program of that name; `function` is compiled if there is none yet."""
         return self._programs.once(name, function)
 
@@ -134,12 +149,13 @@ def equilibrate(
     """
     if not steps:
         return base
+    plan = segments(legs(steps, []), problem.longest(control.plan))
+    recorder.prepare(p, base, key, control, plan)
     state = recorder.start(p, base, control)
 
     def accepted(segment: Segment, after: State, rows: Any) -> None:
         progress(segment.steps)
 
-    plan = segments(legs(steps, []), problem.longest(control.plan))
     try:
         end = recorder.run(p, base, key, control, state, plan, accepted, say)
     except DivergedError as problem_:

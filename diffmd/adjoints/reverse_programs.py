@@ -88,8 +88,8 @@ class Programs:
 
         return self._once(("backward", shape), backward)
 
-    def prepare(self, shape: Shape, p: P, base: Values, key: Array, floats: Floats, step: Array) -> None:
-        """Starts to compile a segment's programs, on and back, one beside the other."""
+    def prepare(self, shape: Shape, p: P, base: Values, key: Array, floats: Any, step: Any) -> None:
+        """Starts to compile a segment's programs, on and back, one beside the other, from arrays or their shapes."""
         forward, backward = self.forward(shape), self.backward(shape)
         if not (forward.begun or backward.begun):
             forward.prepare(p, base, key, floats, step)

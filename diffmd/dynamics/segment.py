@@ -10,14 +10,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.guard import UNGUARDED, Guard
 from diffmd.dynamics.on_demand import on_demand
 from diffmd.dynamics.shape import Measure, Report, Shape
-from diffmd.dynamics.stepping import Loop, finite
+from diffmd.dynamics.stepping import Loop, finite, scanned
 from diffmd.forcefield import Neighbors
 from diffmd.system import State, Values
 
@@ -71,50 +70,49 @@ def run_segment(
             carry = loop.steps(carry, stride, probes, neighbors)
             return carry, loop.measure(carry[0], neighbors, _last(probes))
 
-        return lax.scan(interval, carry, _cut(probes, count // stride), length=count // stride)
+        return scanned(interval, carry, _cut(probes, count // stride), count // stride)
 
-    def block(carry, count: int, probes):  # type: ignore[no-untyped-def]
-        """A list build, then `count` steps on it."""
+    def block(carry, count: int, probes, between=False):  # type: ignore[no-untyped-def]
+        """A list build, then `count` steps on it, and their frames unless they are `between` frames; the list."""
         inner, needed = carry
         neighbors = loop.list_of(inner[0])
-        inner, rows = on_one_list(inner, count, probes, neighbors)
-        return (inner, jnp.maximum(needed, neighbors.needed)), rows
+        if between:
+            inner, rows = loop.steps(inner, count, probes, neighbors), ()
+        else:
+            inner, rows = on_one_list(inner, count, probes, neighbors)
+        return (inner, jnp.maximum(needed, neighbors.needed)), rows, neighbors
 
-    def blocks(carry, steps: int, probes):  # type: ignore[no-untyped-def]
-        """`steps` steps in blocks of `group`, and a shorter one at the end."""
-        full, rest = divmod(steps, group)
+    def blocks(carry, probes):  # type: ignore[no-untyped-def]
+        """The segment in blocks of `group` steps, and a shorter one at the end."""
+        full, rest = divmod(shape.steps, group)
         of_full = full * len(shape.on_one_list(group))
         first, last = (None, None) if probes is None else (probes[:of_full], probes[of_full:])
         rows: list[object] = []
         if full:
-            carry, out = lax.scan(lambda c, p: block(c, group, p), carry, _cut(first, full), length=full)
+            carry, out = scanned(lambda c, p: block(c, group, p)[:2], carry, _cut(first, full), full)
             rows.append(jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:]), out))
         if rest:
-            carry, out = block(carry, rest, last)
+            carry, out, _ = block(carry, rest, last)
             rows.append(out)
         return carry, rows[0] if len(rows) == 1 else jax.tree.map(lambda *r: jnp.concatenate(r), *rows)
+
+    def to_frame(carry, probes):  # type: ignore[no-untyped-def]
+        """The steps to a frame in blocks, and the frame, which is measured on the list of the last of them."""
+        before = (stride - 1) // group
+        count = before * len(shape.between_frames.on_one_list(group))
+        first, last = (None, None) if probes is None else (probes[:count], probes[count:])
+        carry, _ = scanned(lambda c, p: (block(c, group, p, between=True)[0], ()), carry, _cut(first, before), before)
+        carry, _, neighbors = block(carry, stride - before * group, last, between=True)
+        return carry, loop.measure(carry[0][0], neighbors, _last(probes))
 
     inner = (state, (zero, zero))
     if not shape.plan.is_list:
         inner, rows = on_one_list(inner, shape.steps, probes, loop.list_of(state))
     elif shape.listed_between_frames:
-        # The frame is measured on a list of its own.
-        unmeasured = shape.between_frames
-
-        def interval(carry, probes):  # type: ignore[no-untyped-def]
-            inner, needed = carry
-            end, _, report = run_segment(dynamics, measures, unmeasured, values, key, inner[0], probes, guard, watched)
-            moved = (report.displacement2, report.furthest2)
-            inner = (end, jax.tree.map(jnp.maximum, inner[1], moved))
-            # The frame's own list counts, too: after the last frame there is no block that would find it too short.
-            own = loop.list_of(end)
-            needed = jnp.maximum(jnp.maximum(needed, report.needed), own.needed)
-            return (inner, needed), loop.measure(end, own, _last(probes))
-
-        count = shape.steps // stride
-        (inner, needed), rows = lax.scan(interval, (inner, needed), _cut(probes, count), length=count)
+        frames = shape.steps // stride
+        (inner, needed), rows = scanned(to_frame, (inner, needed), _cut(probes, frames), frames)
     else:
-        (inner, needed), rows = blocks((inner, needed), shape.steps, probes)
+        (inner, needed), rows = blocks((inner, needed), probes)
     state, (displacement, furthest) = inner
     builds = jnp.asarray(shape.builds, np.int32)
     return state, rows, Report(displacement, furthest, needed, finite(state), builds)

@@ -55,8 +55,7 @@ class Shape:
         if not self.plan.is_list:
             return 0
         if self.listed_between_frames:
-            # Those of the steps between two frames, and the frame's own.
-            return self.steps // self.stride * (-(-self.stride // self.block) + 1)
+            return self.steps // self.stride * -(-self.stride // self.block)
         return -(-self.steps // self.group)
 
     @property

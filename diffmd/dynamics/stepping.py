@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +54,7 @@ class Loop:
             def stretch(inner, probe):  # type: ignore[no-untyped-def]
                 return self.stretch(inner, size, probe, neighbors), None
 
-            # A loop of one stretch is none.
-            inner, _ = stretch(inner, probes[0]) if full == 1 else lax.scan(stretch, inner, probes[:full], length=full)
+            inner, _ = scanned(stretch, inner, probes[:full], full)
             if rest:
                 inner = self.stretch(inner, rest, probes[full], neighbors)
         return inner[0].state, inner[1]
@@ -100,6 +101,14 @@ class Loop:
         # Terms of a loss may share one measure: it is taken once.
         taken = {measure: measure(frame, state) for measure in dict.fromkeys(active)}
         return tuple(taken[measure] for measure in active)
+
+
+def scanned(body: Callable[..., Any], carry: Any, xs: Any, length: int) -> Any:
+    """`lax.scan` of at least one turn; a loop of one is none, which every transformation would go through."""
+    if length > 1:
+        return lax.scan(body, carry, xs, length=length)
+    carry, row = body(carry, jax.tree.map(lambda a: a[0], xs))
+    return carry, jax.tree.map(lambda a: jnp.asarray(a)[None], row)
 
 
 def finite(state: State) -> Bool[Array, ""]:

@@ -52,24 +52,38 @@ def search(
 
     Where there are fewer than K, the rest is of no account. Compiled as a part of what calls it, but traced once.
     """
-    n, room, cells = plan.atoms, plan.cell_capacity, int(np.prod(plan.grid))
+    cells = int(np.prod(plan.grid))
     cell, local, slack, finer = _placed(plan, positions, box)
-    order = jnp.argsort(cell, stable=True).astype(np.int32)
-    edges = jnp.searchsorted(cell[order], jnp.arange(cells + 1, dtype=np.int32)).astype(np.int32)
-    count = edges[1:] - edges[:-1]
-    k = jnp.arange(room, dtype=np.int32)
-    # Atom n stands for nobody.
-    table = jnp.where(k < count[:, None], order[jnp.minimum(edges[:-1, None] + k, n - 1)], n)
+    table, row, count = _sorted(plan, cell) if cells > 1 else _alike(plan)
     # Nobody is at nan, which is not within any distance.
     columns = [_fetch(jnp.append(local[axis], jnp.nan), table) for axis in range(3)]
     adjacent, steps = around(plan.grid)
     words = _near_words(plan, box, columns, adjacent, _offsets(plan, box, steps), slack)
-    rank = jnp.arange(n, dtype=np.int32) - edges[cell[order]]
-    row = jnp.zeros(n, np.int32).at[order].set(cell[order] * room + jnp.minimum(rank, room - 1), unique_indices=True)
     candidates = table[adjacent].reshape(cells, -1)
     indices, found = _numbers(plan, words, candidates, row, cell)
     needed = jnp.concatenate([jnp.stack([jnp.max(found), jnp.max(count)]), finer])
     return indices, found, needed
+
+
+def _sorted(
+    plan: NeighborPlan, cell: Int[Array, "atoms"]
+) -> tuple[Int[Array, "cells room"], Int[Array, "atoms"], Int[Array, "cells"]]:
+    """The atoms of each cell (n stands for nobody), each atom's place in all cells, and how many atoms cells have."""
+    n, room, cells = plan.atoms, plan.cell_capacity, int(np.prod(plan.grid))
+    order = jnp.argsort(cell, stable=True).astype(np.int32)
+    edges = jnp.searchsorted(cell[order], jnp.arange(cells + 1, dtype=np.int32)).astype(np.int32)
+    count = edges[1:] - edges[:-1]
+    k = jnp.arange(room, dtype=np.int32)
+    table = jnp.where(k < count[:, None], order[jnp.minimum(edges[:-1, None] + k, n - 1)], n)
+    rank = jnp.arange(n, dtype=np.int32) - edges[cell[order]]
+    row = jnp.zeros(n, np.int32).at[order].set(cell[order] * room + jnp.minimum(rank, room - 1), unique_indices=True)
+    return table, row, count
+
+
+def _alike(plan: NeighborPlan) -> tuple[Int[Array, "1 room"], Int[Array, "atoms"], Int[Array, "1"]]:
+    """The same where all atoms are in one cell, which has room for them."""
+    atoms = jnp.arange(plan.atoms, dtype=np.int32)
+    return atoms[None], atoms, jnp.full(1, plan.atoms, np.int32)
 
 
 def _placed(
