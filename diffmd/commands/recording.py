@@ -103,6 +103,7 @@ def record(
     first: Mapping[str, Any] | None = None
     if restart is None:
         longest = segment_length(one, control, every)
+        recorder.prepare(p, base, ready.key, control, recording(problem.steps, every, longest))
         state = recorder.start(p, base, control)
         first = recorder.first(p, base, control, state)
         recorded = experiment.loaded.config.output.observables
