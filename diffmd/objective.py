@@ -231,7 +231,8 @@ class Ready:
 
     Attributes:
         factors: by system, of the terms of its loss, where another loss is wanted than the objective's own. Programs
-            take them as arguments, so that all losses of the same terms share them. They are not for replicas.
+            take them as arguments, so that all losses of the same terms share them. They are neither for replicas nor
+            for averages (reweight).
     """
 
     values: dict[str, Values]

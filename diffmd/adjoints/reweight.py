@@ -93,7 +93,12 @@ class Reweight(Adjoint):
         self._ensembles: dict[str, Ensemble] = {}
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
-        """Loss and gradient at `p`, from the ensembles at hand while they are good enough."""
+        """Loss and gradient at `p`, from the ensembles at hand while they are good enough.
+
+        Raises ValueError where the loss is to be another one (`Ready.factors`).
+        """
+        if ready.factors:
+            raise ValueError("the averages of reweight know nothing of factors")
         parts = [self._one(problem, ready, p, say, progress) for problem in self._problems]
         terms = [float(t) for part in parts for t in part.terms]
         gradients = merged([part.gradients for part in parts])
