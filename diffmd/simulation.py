@@ -149,15 +149,17 @@ def equilibrate(
     """
     if not steps:
         return base
-    plan = segments(legs(steps, []), problem.longest(control.plan))
-    recorder.prepare(p, base, key, control, plan)
-    state = recorder.start(p, base, control)
+
+    def planned() -> list[Segment]:
+        return segments(legs(steps, []), problem.longest(control.plan))
 
     def accepted(segment: Segment, after: State, rows: Any) -> None:
         progress(segment.steps)
 
+    recorder.prepare(p, base, key, control, planned())
+    state = recorder.start(p, base, control)
     try:
-        end = recorder.run(p, base, key, control, state, plan, accepted, say)
+        end = recorder.run(p, base, key, control, state, planned(), accepted, say)
     except DivergedError as problem_:
         raise explain(problem, p, base, key, control, problem_, recorder.dynamics) from problem_
     positions = problem.held(p, base, end.positions)

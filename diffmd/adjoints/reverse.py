@@ -164,9 +164,13 @@ class Reverse(Adjoint):
         leap = problem.leap(p, ready.values[problem.name])
         p, base = flow.spread(p), flow.placed(ready.values[problem.name])
         cutoff = problem.dynamics.forcefield.cutoff
-        self._prepare(flow, control, p, base, ready.key)
+        start = programs.start(control.plan)
+        if not start.begun:
+            # Beside the first state's program. What that makes is known by its shapes alone.
+            (floats, step, _), _ = start.outputs(p, base)
+            self._prepare(flow, control, p, base, ready.key, (floats, step))
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
-        chosen = self.layout(flow, control, p, base, ready.key, (floats, step))
+        chosen = self._prepare(flow, control, p, base, ready.key, (floats, step))
         planned = problem.segments(chosen.longest)
         kept = self._kept_of(flow, control, p, base)
         if (told := kept.told(self._memory // 2)) and told not in self._told:
@@ -237,18 +241,14 @@ class Reverse(Adjoint):
         steps, norm = np.cumsum(lengths[::-1], dtype=int) - 1, along[::-1, 0]
         return along_trajectory("cotangent", steps, norm, reverse=True, truncate=self._truncate, back=back)
 
-    def _prepare(self, flow: Flow, control: ListControl, p: P, base: Values, key: Array) -> None:
-        """Starts to compile the longest segment, on and back, beside the first state's program."""
-        programs = self._programs[flow.problem.name]
-        start = programs.start(control.plan)
-        if start.begun or flow is not flow.one:
-            return
-        (floats, step, _), _ = start.outputs(p, base)
-        chosen = self.layout(flow, control, p, base, key, (floats, step))
+    def _prepare(self, flow: Flow, control: ListControl, p: P, base: Values, key: Array, point: Any) -> Layout:
+        """The layout of a run, whose longest segment is begun to be compiled, on and back, where it is not yet."""
+        chosen = self.layout(flow, control, p, base, key, point)
         planned = flow.problem.segments(chosen.longest)
-        if planned and chosen.stored:
+        if planned and chosen.stored and flow is flow.one:
             shape = self._probed(control.in_blocks(max(planned, key=lambda segment: segment.steps)))
-            programs.prepare(shape, p, base, key, floats, step)
+            self._programs[flow.problem.name].prepare(shape, p, base, key, *point)
+        return chosen
 
     def layout(self, flow: Flow, control: ListControl, p: P, base: Values, key: Array, point: Any) -> Layout:
         """How states are kept, where a run begins at `point` (arrays, or the shapes of some).

@@ -7,6 +7,8 @@ a segment comes back in a `Report`.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,6 +62,8 @@ def run_segment(
     zero = jnp.zeros((), state.positions.dtype)
     needed = jnp.zeros(5, np.int32)
     stride, group = shape.stride, shape.group
+    # Between two frames steps are cut into stretches of their own.
+    between = dataclasses.replace(loop, shape=shape.between_frames)
 
     def on_one_list(carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
         """`count` steps and their frames on one list."""
@@ -72,15 +76,19 @@ def run_segment(
 
         return scanned(interval, carry, _cut(probes, count // stride), count // stride)
 
-    def block(carry, count: int, probes, between=False):  # type: ignore[no-untyped-def]
-        """A list build, then `count` steps on it, and their frames unless they are `between` frames; the list."""
+    def block(carry, count: int, probes):  # type: ignore[no-untyped-def]
+        """A list build, then `count` steps on it, and their frames."""
         inner, needed = carry
         neighbors = loop.list_of(inner[0])
-        if between:
-            inner, rows = loop.steps(inner, count, probes, neighbors), ()
-        else:
-            inner, rows = on_one_list(inner, count, probes, neighbors)
-        return (inner, jnp.maximum(needed, neighbors.needed)), rows, neighbors
+        inner, rows = on_one_list(inner, count, probes, neighbors)
+        return (inner, jnp.maximum(needed, neighbors.needed)), rows
+
+    def block_between(carry, count: int, probes):  # type: ignore[no-untyped-def]
+        """A list build, then `count` steps on it, without a frame; and the list."""
+        inner, needed = carry
+        neighbors = loop.list_of(inner[0])
+        inner = between.steps(inner, count, probes, neighbors)
+        return (inner, jnp.maximum(needed, neighbors.needed)), neighbors
 
     def blocks(carry, probes):  # type: ignore[no-untyped-def]
         """The segment in blocks of `group` steps, and a shorter one at the end."""
@@ -89,20 +97,20 @@ def run_segment(
         first, last = (None, None) if probes is None else (probes[:of_full], probes[of_full:])
         rows: list[object] = []
         if full:
-            carry, out = scanned(lambda c, p: block(c, group, p)[:2], carry, _cut(first, full), full)
+            carry, out = scanned(lambda c, p: block(c, group, p), carry, _cut(first, full), full)
             rows.append(jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:]), out))
         if rest:
-            carry, out, _ = block(carry, rest, last)
+            carry, out = block(carry, rest, last)
             rows.append(out)
         return carry, rows[0] if len(rows) == 1 else jax.tree.map(lambda *r: jnp.concatenate(r), *rows)
 
     def to_frame(carry, probes):  # type: ignore[no-untyped-def]
         """The steps to a frame in blocks, and the frame, which is measured on the list of the last of them."""
         before = (stride - 1) // group
-        count = before * len(shape.between_frames.on_one_list(group))
+        count = before * len(between.shape.on_one_list(group))
         first, last = (None, None) if probes is None else (probes[:count], probes[count:])
-        carry, _ = scanned(lambda c, p: (block(c, group, p, between=True)[0], ()), carry, _cut(first, before), before)
-        carry, _, neighbors = block(carry, stride - before * group, last, between=True)
+        carry, _ = scanned(lambda c, p: (block_between(c, group, p)[0], ()), carry, _cut(first, before), before)
+        carry, neighbors = block_between(carry, stride - before * group, last)
         return carry, loop.measure(carry[0][0], neighbors, _last(probes))
 
     inner = (state, (zero, zero))

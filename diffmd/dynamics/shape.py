@@ -42,7 +42,7 @@ class Shape:
 
     @property
     def group(self) -> int:
-        """Steps that share a list, where frames do not want one of their own."""
+        """Steps that share a list."""
         if not self.plan.is_list:
             return self.steps
         if self.stride and self.block >= self.stride:

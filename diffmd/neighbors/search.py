@@ -81,9 +81,9 @@ def _sorted(
 
 
 def _alike(plan: NeighborPlan) -> tuple[Int[Array, "1 room"], Int[Array, "atoms"], Int[Array, "1"]]:
-    """The same where all atoms are in one cell, which has room for them."""
+    """The same where all atoms are in one cell, whatever room it was given."""
     atoms = jnp.arange(plan.atoms, dtype=np.int32)
-    return atoms[None], atoms, jnp.full(1, plan.atoms, np.int32)
+    return atoms[None], atoms, jnp.full(1, min(plan.atoms, plan.cell_capacity), np.int32)
 
 
 def _placed(

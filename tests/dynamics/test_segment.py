@@ -10,6 +10,7 @@ import pytest
 from support.experiments import Runner, liquid, runner
 
 from diffmd.dynamics.march import ListControl
+from diffmd.dynamics.probes import PROBES
 from diffmd.dynamics.shape import Shape
 from diffmd.neighbors import NeighborPlan, build
 
@@ -90,6 +91,21 @@ def test_the_stretches_of_a_segment_are_its_steps_and_end_where_frames_and_lists
     assert max(shape.stretches) <= min(2 * max(1, steps // 50), stride or steps, block or steps)
     if not block and not stride:
         assert len(shape.stretches) == pytest.approx(50, abs=10)
+
+
+@pytest.mark.parametrize(("stride", "block"), [(20, 10), (50, 49)])
+def test_each_stretch_between_frames_leaves_its_probe(stride, block, double):
+    one = runner(liquid(LISTS)).one
+    problem, plan = one.problem.with_mode("reverse"), one.control(one.values).plan
+    shape = Shape(100, stride, block, (), plan)
+    state = jax.jit(lambda base: problem.start({}, base, plan))(one.values)
+
+    def end(probes):
+        after, _, _ = problem.advance({}, one.values, jax.random.key(0), shape, state, probes)
+        return after.positions[0, 0]
+
+    norms = jax.jit(jax.grad(end))(np.zeros((len(shape.stretches), PROBES)))[:, 0]
+    assert np.all(np.asarray(norms) > 0)
 
 
 def test_frames_off_the_block_take_no_step_too_many(all_pairs, double):
