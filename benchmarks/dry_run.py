@@ -27,8 +27,8 @@ from typing import Any
 import jax
 
 from diffmd.adjoints.evaluate import Evaluator
-from diffmd.commands.dry_run import dry_run
-from diffmd.commands.experiment import (
+from diffmd.commands.forecast.dry_run import dry_run
+from diffmd.commands.run.experiment import (
     copied,
     first_run,
     made_ready,
@@ -37,8 +37,8 @@ from diffmd.commands.experiment import (
     resources,
     starting_parameters,
 )
-from diffmd.commands.reporter import SilentReporter
-from diffmd.commands.request import Request
+from diffmd.commands.run.reporter import SilentReporter
+from diffmd.commands.run.request import Request
 from diffmd.config.build import build
 from diffmd.config.loading import load
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import jax
 
 from diffmd.adjoints.evaluate import Evaluator
-from diffmd.adjoints.reverse import Reverse
-from diffmd.commands.experiment import copied, made_ready, starting_parameters
-from diffmd.commands.reporter import SilentReporter
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.commands.run.experiment import copied, made_ready, starting_parameters
+from diffmd.commands.run.reporter import SilentReporter
 from diffmd.config.build import build
 from diffmd.config.loading import load
 

@@ -38,8 +38,8 @@ from typing import Any
 
 import numpy as np
 
-from diffmd.commands.apart import pinned, usable_cores
-from diffmd.commands.liquids import SIZES
+from diffmd.commands.benchmark.apart import pinned, usable_cores
+from diffmd.commands.benchmark.liquids import SIZES
 
 PROGRAMS = Path(__file__).parent / "peer_programs"
 MOST = 30

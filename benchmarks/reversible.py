@@ -20,10 +20,10 @@ import time
 import jax
 
 from diffmd.adjoints.base import Adjoint
-from diffmd.adjoints.reverse import Reverse
-from diffmd.adjoints.reversible import Reversible
-from diffmd.commands.experiment import copied, made_ready, starting_parameters
-from diffmd.commands.reporter import SilentReporter
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.adjoints.reversible.reversible import Reversible
+from diffmd.commands.run.experiment import copied, made_ready, starting_parameters
+from diffmd.commands.run.reporter import SilentReporter
 from diffmd.config.build import Experiment, build
 from diffmd.config.loading import load_data
 

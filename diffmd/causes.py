@@ -8,7 +8,7 @@ import numpy as np
 
 from diffmd.diagnosis import crowding, forces_by_potential, largest_force, listed, shortest_distance, stiffest_period
 from diffmd.dynamics.dynamics import Dynamics
-from diffmd.dynamics.leap import Leap
+from diffmd.dynamics.run.leap import Leap
 from diffmd.dynamics.spacing import nearest_atoms
 from diffmd.objective import Problem
 from diffmd.paths import within

@@ -20,12 +20,12 @@ from jaxtyping import Array, Float
 from diffmd.box import Box, BoxShape, fractional, transform, widths
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
-from diffmd.dynamics.guard import UNGUARDED, Guard
-from diffmd.dynamics.leap import Leap
-from diffmd.dynamics.march import ListControl
-from diffmd.dynamics.schedule import Leg, Segment, legs, segments, usual_length
-from diffmd.dynamics.segment import run_segment
-from diffmd.dynamics.shape import Measure, Opening, Report, Shape
+from diffmd.dynamics.run.guard import UNGUARDED, Guard
+from diffmd.dynamics.run.host_loop import ListControl
+from diffmd.dynamics.run.leap import Leap
+from diffmd.dynamics.run.schedule import Leg, Segment, legs, segments, usual_length
+from diffmd.dynamics.run.segment import run_segment
+from diffmd.dynamics.run.shape import Measure, Opening, Report, Shape
 from diffmd.losses import LossTerm, Rows, evaluate, frame_steps
 from diffmd.neighbors import NeighborPlan, build
 from diffmd.observables.base import Observable, SeriesObservable

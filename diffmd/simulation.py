@@ -13,11 +13,11 @@ from diffmd.causes import broken, causes, described
 from diffmd.diagnosis import forces_by_potential
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
-from diffmd.dynamics.leap import Leap
-from diffmd.dynamics.march import DivergedError, ListControl, march
-from diffmd.dynamics.schedule import Leg, Segment, legs, segments
-from diffmd.dynamics.segment import run_segment
-from diffmd.dynamics.shape import Measure, Opening, Shape
+from diffmd.dynamics.run.host_loop import DivergedError, ListControl, march
+from diffmd.dynamics.run.leap import Leap
+from diffmd.dynamics.run.schedule import Leg, Segment, legs, segments
+from diffmd.dynamics.run.segment import run_segment
+from diffmd.dynamics.run.shape import Measure, Opening, Shape
 from diffmd.errors import NumericalError
 from diffmd.neighbors import NeighborPlan, build
 from diffmd.objective import P, Problem

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from diffmd import compiler
-from diffmd.commands.reporter import SilentReporter
-from diffmd.commands.request import Request
-from diffmd.commands.session import Session
+from diffmd.commands.run.reporter import SilentReporter
+from diffmd.commands.run.request import Request
+from diffmd.commands.run.session import Session
 from diffmd.compiler import SWITCH, compiled, compiler_options
 
 FLUID = Path(__file__).parent.parent / "configs" / "lj_fluid.yaml"

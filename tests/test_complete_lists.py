@@ -11,9 +11,9 @@ import pytest
 
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.reverse import Reverse
-from diffmd.commands.experiment import made_ready
-from diffmd.commands.reporter import SilentReporter
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.commands.run.experiment import made_ready
+from diffmd.commands.run.reporter import SilentReporter
 from diffmd.config.build import Experiment, build
 from diffmd.config.loading import load_data
 from diffmd.errors import NumericalError

@@ -6,7 +6,7 @@ import numpy as np
 
 from diffmd.config.build import build
 from diffmd.config.loading import load_data
-from diffmd.dynamics.schedule import legs, segments
+from diffmd.dynamics.run.schedule import legs, segments
 from diffmd.simulation import Recorder
 
 

@@ -19,11 +19,11 @@ from answering import answered
 
 import diffmd
 from diffmd.adjoints.evaluate import Evaluator
-from diffmd.adjoints.reverse import Reverse
-from diffmd.commands.experiment import copied, made_ready, resources, starting_parameters
-from diffmd.commands.liquids import liquid
-from diffmd.commands.reporter import SilentReporter
-from diffmd.commands.speed import Run
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.commands.benchmark.liquids import liquid
+from diffmd.commands.benchmark.speed import Run
+from diffmd.commands.run.experiment import copied, made_ready, resources, starting_parameters
+from diffmd.commands.run.reporter import SilentReporter
 from diffmd.config.build import build
 from diffmd.config.loading import load_data
 

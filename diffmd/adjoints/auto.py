@@ -8,11 +8,11 @@ from pydantic import Field
 
 from diffmd.adjoints.base import Adjoint, Gradient, Progress, Say, Stored, flat_size
 from diffmd.adjoints.choice import of_the_path
-from diffmd.adjoints.flow import Average, Replicas
 from diffmd.adjoints.forward import Forward
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
-from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.propagator import Average, Replicas
+from diffmd.adjoints.reverse.reverse import Reverse
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
 

@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.adjoints.base import Floats, Progress, Say
-from diffmd.adjoints.flow import Flow, Replicas, flow_of
-from diffmd.adjoints.own_losses import own_losses, reduced_observables
-from diffmd.adjoints.rows import Kept, Measurements, kept_of
-from diffmd.dynamics.march import march
-from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.shape import Opening, Report, Shape
+from diffmd.adjoints.propagator import Flow, Replicas, flow_of
+from diffmd.adjoints.replicas.own_losses import own_losses, reduced_observables
+from diffmd.adjoints.storage.measurements import Kept, Measurements, kept_of
+from diffmd.dynamics.run.host_loop import march
+from diffmd.dynamics.run.schedule import Segment
+from diffmd.dynamics.run.shape import Opening, Report, Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Ready
 from diffmd.programs import Program

@@ -30,11 +30,11 @@ from diffmd.adjoints.base import (
     unflatten,
 )
 from diffmd.adjoints.evaluate import Evaluator, Seen
-from diffmd.adjoints.flow import Average, Replicas, copies, flow_of
-from diffmd.adjoints.footprint import in_a_row, state_bytes
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, replicas_of
-from diffmd.adjoints.shares import scattered
+from diffmd.adjoints.propagator import Average, Replicas, copies, flow_of
+from diffmd.adjoints.replicas.mean import scattered
+from diffmd.adjoints.storage.footprint import in_a_row, state_bytes
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity
 

@@ -27,18 +27,18 @@ from diffmd.adjoints.base import (
     run_steps,
     unflatten,
 )
-from diffmd.adjoints.flow import Average, Flow, Replicas, copies, flow_of
-from diffmd.adjoints.footprint import state_bytes
-from diffmd.adjoints.health import along_trajectory, worst
-from diffmd.adjoints.mesh import memories
+from diffmd.adjoints.diagnosis.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
-from diffmd.adjoints.own_losses import own_losses, reduced_observables
-from diffmd.adjoints.rows import Kept, Measurements, kept_of
-from diffmd.adjoints.shares import gathered
-from diffmd.dynamics.march import march
-from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.shape import Shape
+from diffmd.adjoints.propagator import Average, Flow, Replicas, copies, flow_of
+from diffmd.adjoints.replicas.mean import gathered
+from diffmd.adjoints.replicas.mesh import memories
+from diffmd.adjoints.replicas.own_losses import own_losses, reduced_observables
+from diffmd.adjoints.storage.footprint import state_bytes
+from diffmd.adjoints.storage.measurements import Kept, Measurements, kept_of
+from diffmd.dynamics.run.host_loop import march
+from diffmd.dynamics.run.schedule import Segment
+from diffmd.dynamics.run.shape import Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Ready
 from diffmd.spec import METHODS, quantity

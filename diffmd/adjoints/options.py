@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from diffmd.adjoints.flow import Average, Replicas
-from diffmd.adjoints.mesh import devices_for
+from diffmd.adjoints.propagator import Average, Replicas
+from diffmd.adjoints.replicas.mesh import devices_for
 from diffmd.spec import quantity
 
 TRUNCATE = quantity(

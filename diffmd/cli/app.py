@@ -12,9 +12,9 @@ import diffmd
 from diffmd.cli import options as opt
 from diffmd.cli import render, tools
 from diffmd.cli.execute import Talk, run_command
-from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
-from diffmd.commands.request import Device as DeviceKind
+from diffmd.commands.run.reporter import Reporter
+from diffmd.commands.run.request import CommandResult, Request
+from diffmd.commands.run.request import Device as DeviceKind
 
 app = typer.Typer(
     name="diffmd",
@@ -184,7 +184,7 @@ def gradient(
 
     def work(request: Request, reporter: Reporter) -> CommandResult:
         if dry_run:
-            from diffmd.commands.dry_run import dry_run as forecast
+            from diffmd.commands.forecast.dry_run import dry_run as forecast
 
             return forecast(request, reporter, method)
         from diffmd.commands.gradient import gradient
@@ -220,7 +220,7 @@ def gradcheck(
     request = _request(config, overrides, parameters, output, overwrite, False, device, no_python)
 
     def work(request: Request, reporter: Reporter) -> CommandResult:
-        from diffmd.commands.gradcheck import gradcheck
+        from diffmd.commands.gradcheck.gradcheck import gradcheck
 
         return gradcheck(request, reporter, tuple(methods or ()), rtol, full, only)
 
@@ -306,7 +306,7 @@ def bench(
     request = _request(config, overrides, None, output, overwrite, False, device, no_python)
 
     def work(request: Request, reporter: Reporter) -> CommandResult:
-        from diffmd.commands.bench import Choice, bench
+        from diffmd.commands.benchmark.bench import Choice, bench
 
         return bench(request, reporter, Choice(sizes, precision, threads, repeats))
 

@@ -15,8 +15,8 @@ import typer
 from diffmd.cli import render
 from diffmd.cli.progress import make_reporter, say
 from diffmd.cli.signals import stop_signals
-from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.run.reporter import Reporter
+from diffmd.commands.run.request import CommandResult, Request
 from diffmd.errors import DiffmdError, Interrupted
 
 Show = Callable[[CommandResult], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diffmd.commands.request import Request
+from diffmd.commands.run.request import Request
 from diffmd.config.reading import outline
 
 _DEVICES = {"auto": "", "cpu": " on the CPU", "gpu": " on the GPU"}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from diffmd.commands.request import Device as DeviceKind
+from diffmd.commands.run.request import Device as DeviceKind
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML config.", show_default=False)]
 OptionalConfig = Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 import typer
 
-from diffmd.commands.reporter import Reporter
+from diffmd.commands.run.reporter import Reporter
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

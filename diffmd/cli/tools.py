@@ -14,7 +14,7 @@ from diffmd.cli import options as opt
 from diffmd.cli import render
 from diffmd.cli.execute import Talk, run_tool
 from diffmd.cli.progress import say, say_warning
-from diffmd.commands.request import CommandResult, Request, typed
+from diffmd.commands.run.request import CommandResult, Request, typed
 from diffmd.errors import ConfigError
 
 _WITH_PICTURES = ("simulate", "gradient", "train", "scan")
@@ -55,7 +55,7 @@ def plot(
     """Draw a run: losses, parameters, RDF, scan; into DIR/plots/, each with its CSV."""
 
     def work() -> CommandResult:
-        from diffmd.commands.plot import plot
+        from diffmd.commands.look.plot import plot
 
         files = plot(run, kind, _pair(types), start, tuple(mark or ()))
         moving = any(run.glob("trajectory*.h5md"))
@@ -91,7 +91,7 @@ def animate(
     """Make a film of a run's atoms, into DIR/plots/."""
 
     def work() -> CommandResult:
-        from diffmd.commands.animate import animate
+        from diffmd.commands.look.animate import animate
 
         return _files(animate(run, film_format, trajectory, max_frames, fps, pixels), typed("inspect", run))
 
@@ -135,7 +135,7 @@ def export(
     """Write a run's trajectory as extxyz or PDB, or its numbers as CSV."""
 
     def work() -> CommandResult:
-        from diffmd.commands.export import export, parse_frames
+        from diffmd.commands.look.export import export, parse_frames
 
         chosen = None if frames is None else parse_frames(frames)
         return _files(export(run, output, file_format, chosen, table, overwrite), typed("inspect", run))
@@ -153,7 +153,7 @@ def inspect(
     debug: opt.Debug = False,
 ) -> None:
     """Show what runs did, found and cost; several: one table."""
-    from diffmd.commands.inspect import inspect, numbers, table
+    from diffmd.commands.look.inspect import inspect, numbers, table
 
     def work() -> CommandResult:
         if as_csv and as_json:
@@ -192,7 +192,7 @@ def init(
     """Write a commented config to start from: a shipped example."""
 
     def work() -> CommandResult:
-        from diffmd.commands.init import init
+        from diffmd.commands.config.init import init
         from diffmd.config.examples import example_names
 
         file = init(destination, example, overwrite)
@@ -208,7 +208,7 @@ def schema(quiet: opt.Quiet = False, as_json: opt.Json = False, debug: opt.Debug
     """Print the JSON schema of configs, for editors."""
 
     def work() -> CommandResult:
-        from diffmd.commands.schema import json_schema, schema
+        from diffmd.commands.config.schema import json_schema, schema
 
         return CommandResult(json_schema(), [schema().rstrip("\n")])
 
@@ -234,8 +234,8 @@ def validate(
             say(opening_line("validate", request))
         # The forces at the start are computed, which is done before a GPU is awake.
         prepare("cpu")
-        from diffmd.commands.setup_rows import setup_rows
-        from diffmd.commands.validate import checked
+        from diffmd.commands.config.setup_rows import setup_rows
+        from diffmd.commands.config.validate import checked
 
         result = checked(request.written)
         answer = {

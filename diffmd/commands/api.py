@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from diffmd.commands.gradcheck import gradcheck as gradcheck_command
+from diffmd.commands.gradcheck.gradcheck import gradcheck as gradcheck_command
 from diffmd.commands.gradient import gradient as gradient_command
-from diffmd.commands.reporter import SilentReporter
-from diffmd.commands.request import Device, Request
+from diffmd.commands.run.reporter import SilentReporter
+from diffmd.commands.run.request import Device, Request
 from diffmd.commands.scan import scan as scan_command
 from diffmd.commands.simulate import simulate as simulate_command
 from diffmd.commands.train import train as train_command

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from diffmd.adjoints.base import Gradient, Health
-from diffmd.adjoints.health import noise
-from diffmd.adjoints.zeros import exact_zeros, parameter_slopes, zero_warnings
-from diffmd.commands.experiment import (
+from diffmd.adjoints.diagnosis.health import noise
+from diffmd.adjoints.diagnosis.zeros import exact_zeros, parameter_slopes, zero_warnings
+from diffmd.commands.look.labels import facts_of
+from diffmd.commands.run.experiment import (
     adjoint_of,
     check_replicas,
     copied,
@@ -22,11 +23,10 @@ from diffmd.commands.experiment import (
     replicas_in,
     starting_parameters,
 )
-from diffmd.commands.facts import facts_of
-from diffmd.commands.readable import per, value_text
-from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request, typed
-from diffmd.commands.session import Session
+from diffmd.commands.run.readable import per, value_text
+from diffmd.commands.run.reporter import Reporter
+from diffmd.commands.run.request import CommandResult, Request, typed
+from diffmd.commands.run.session import Session
 from diffmd.config.build import build
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.io.results import GRADIENTS, Gradients, write_gradients

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.adjoints.zeros import parameter_slopes, slope_sentence
-from diffmd.commands.experiment import (
+from diffmd.adjoints.diagnosis.zeros import parameter_slopes, slope_sentence
+from diffmd.commands.look.labels import facts_of
+from diffmd.commands.run.experiment import (
     adjoint_of,
     check_replicas,
     copied,
@@ -21,12 +22,11 @@ from diffmd.commands.experiment import (
     replicas_in,
     starting_parameters,
 )
-from diffmd.commands.facts import facts_of
-from diffmd.commands.quiet import QuietReporter
-from diffmd.commands.readable import value_text
-from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request, typed
-from diffmd.commands.session import Session
+from diffmd.commands.run.quiet import QuietReporter
+from diffmd.commands.run.readable import value_text
+from diffmd.commands.run.reporter import Reporter
+from diffmd.commands.run.request import CommandResult, Request, typed
+from diffmd.commands.run.session import Session
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
 from diffmd.config.checks.temperatures import temperature_problems

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from diffmd.commands.experiment import made_ready, starting_parameters
-from diffmd.commands.recording import (
+from diffmd.commands.run.experiment import made_ready, starting_parameters
+from diffmd.commands.run.recording import (
     Restart,
     link_first,
     record,
@@ -19,12 +19,12 @@ from diffmd.commands.recording import (
     state_of,
     trajectory_name,
 )
-from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request, typed
-from diffmd.commands.session import Session
+from diffmd.commands.run.reporter import Reporter
+from diffmd.commands.run.request import CommandResult, Request, typed
+from diffmd.commands.run.session import Session
 from diffmd.config.build import BuiltSystem, Experiment, build
-from diffmd.dynamics.march import ListControl
-from diffmd.dynamics.schedule import Segment
+from diffmd.dynamics.run.host_loop import ListControl
+from diffmd.dynamics.run.schedule import Segment
 from diffmd.io import checkpoint
 from diffmd.io.rundir import CHECKPOINTS, EQUILIBRATED
 from diffmd.io.trajectory import count_frames, read_trajectory

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from diffmd.adjoints.base import Gradient, Health
-from diffmd.adjoints.health import noise
-from diffmd.adjoints.zeros import parameter_slopes, zero_warnings
-from diffmd.commands.experiment import (
+from diffmd.adjoints.diagnosis.health import noise
+from diffmd.adjoints.diagnosis.zeros import parameter_slopes, zero_warnings
+from diffmd.commands.look.labels import facts_of
+from diffmd.commands.run.experiment import (
     adjoint_of,
     check_replicas,
     differentiated,
@@ -22,13 +23,12 @@ from diffmd.commands.experiment import (
     samples_in,
     starting_parameters,
 )
-from diffmd.commands.facts import facts_of
-from diffmd.commands.quiet import QuietReporter
-from diffmd.commands.readable import value_text
-from diffmd.commands.recording import link_first, record, recorder_of, trajectory_name
-from diffmd.commands.reporter import Reporter
-from diffmd.commands.request import CommandResult, Request, typed
-from diffmd.commands.session import Session
+from diffmd.commands.run.quiet import QuietReporter
+from diffmd.commands.run.readable import value_text
+from diffmd.commands.run.recording import link_first, record, recorder_of, trajectory_name
+from diffmd.commands.run.reporter import Reporter
+from diffmd.commands.run.request import CommandResult, Request, typed
+from diffmd.commands.run.session import Session
 from diffmd.commands.updates import Watched
 from diffmd.config.build import Experiment, build
 from diffmd.config.checks.check import require_loss, warnings
@@ -37,7 +37,7 @@ from diffmd.config.limits import limit_of
 from diffmd.config.sections.train import TrainSpec
 from diffmd.config.writing import write_text as yaml_text
 from diffmd.config.yaml_reader import read_file
-from diffmd.dynamics.march import ListControl
+from diffmd.dynamics.run.host_loop import ListControl
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.io import checkpoint
 from diffmd.io.files import renaming, write_text

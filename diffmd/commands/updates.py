@@ -8,7 +8,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.commands.readable import value_text
+from diffmd.commands.run.readable import value_text
 from diffmd.spec import Spec
 
 _TURN = 2 * math.pi

@@ -26,9 +26,9 @@ from diffmd.config.schema import Config
 from diffmd.config.sections.loss import LossTermSpec
 from diffmd.config.terms import loss_term, reader_of
 from diffmd.config.user_code import load_function
-from diffmd.dynamics.block import first_block, likely_speed
 from diffmd.dynamics.dynamics import Dynamics
-from diffmd.dynamics.march import ListControl
+from diffmd.dynamics.run.host_loop import ListControl
+from diffmd.dynamics.run.list_lifetime import first_block, likely_speed
 from diffmd.errors import ConfigError
 from diffmd.forcefield import ForceField
 from diffmd.io.results import read_weights

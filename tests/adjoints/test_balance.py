@@ -4,7 +4,7 @@ import jax
 import pytest
 from support.objectives import MOLECULE, PLENTY, changed, nothing, ready
 
-from diffmd.adjoints.check import check
+from diffmd.adjoints.gradcheck.check import check
 from diffmd.observables.energies import PotentialEnergy
 
 LOUD = {"observable": {"kind": "distance", "pairs": [[0, 2]]}, "compare": "none"}

@@ -8,11 +8,11 @@ import numpy as np
 from support.objectives import MOLECULE, PLENTY, changed, ready
 
 from diffmd.adjoints.auto import Auto
-from diffmd.adjoints.checkpoints import layout
 from diffmd.adjoints.choice import FEW
 from diffmd.adjoints.finite_difference import FiniteDifference
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.adjoints.storage.checkpoints import layout
 from diffmd.programs import Program
 
 STATE = 2 * 4 * 3 * 8 + 4 * 3 * 8 + 3 * 3 * 8

@@ -8,11 +8,11 @@ import pytest
 from support.objectives import MOLECULE, PLENTY, apart, changed, nothing, ready
 
 from diffmd.adjoints.auto import Auto
-from diffmd.adjoints.checkpoints import layout
-from diffmd.adjoints.flow import Replicas, spread_values
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.reverse import Reverse
-from diffmd.dynamics.shape import Shape
+from diffmd.adjoints.propagator import Replicas, spread_values
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.adjoints.storage.checkpoints import layout
+from diffmd.dynamics.run.shape import Shape
 from diffmd.objective import Ready
 
 STEPS = 12

@@ -8,14 +8,14 @@ import pytest
 from support.objectives import FLUID, MOLECULE, PLENTY, apart, changed, flat, nothing, ready
 
 from diffmd.adjoints.base import Gradient, Health
-from diffmd.adjoints.health import Means, along_trajectory, explodes, remedied, worst
-from diffmd.adjoints.horizon import Back, calm_horizon, gathered_back, growing_horizon, outgrown
-from diffmd.adjoints.reverse import Reverse
-from diffmd.adjoints.zeros import Zeros, exact_zeros, zero_warnings
-from diffmd.commands.experiment import means_of, method_spec
+from diffmd.adjoints.diagnosis.health import Means, along_trajectory, explodes, remedied, worst
+from diffmd.adjoints.diagnosis.zeros import Zeros, exact_zeros, zero_warnings
+from diffmd.adjoints.reverse.horizon import Back, calm_horizon, gathered_back, growing_horizon, outgrown
+from diffmd.adjoints.reverse.reverse import Reverse
 from diffmd.commands.gradient import health_of
+from diffmd.commands.run.experiment import means_of, method_spec
 from diffmd.config.loading import load_data
-from diffmd.dynamics.probes import sketch
+from diffmd.dynamics.run.probes import sketch
 
 
 def truncated(case, steps):

@@ -13,10 +13,10 @@ from support.commanded import Listener, request, written
 from support.objectives import Case, apart, changed, nothing, ready
 
 from diffmd.adjoints.base import Gradient
-from diffmd.adjoints.implicit import Implicit
-from diffmd.adjoints.verdicts import Row
-from diffmd.commands.experiment import method_spec
-from diffmd.commands.gradcheck import gradcheck
+from diffmd.adjoints.gradcheck.verdicts import Row
+from diffmd.adjoints.implicit.implicit import Implicit
+from diffmd.commands.gradcheck.gradcheck import gradcheck
+from diffmd.commands.run.experiment import method_spec
 from diffmd.commands.train import train
 from diffmd.config.loading import load_data
 from diffmd.errors import ConfigError, NumericalError
@@ -153,7 +153,7 @@ def test_gradcheck_judges_it_where_it_fits(tmp_path: Path, monkeypatch: pytest.M
         judged.extend(methods)
         return [Row(case, R0, method, 1.0, 1.0, 0.0, 0.0, "agrees", "", "") for case in losses for method in methods]
 
-    monkeypatch.setattr("diffmd.commands.gradcheck_work.check", listen)
+    monkeypatch.setattr("diffmd.commands.gradcheck.work.check", listen)
     gradcheck(request(written(tmp_path, changed(DIMER, parameters=[R0])), tmp_path / "run"), Listener())
     assert judged == ["reverse", "forward", "implicit"]
     moving = changed(DIMER, dynamics__integrator=VERLET, gradient={"method": "reverse"})

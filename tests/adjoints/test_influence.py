@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffmd.adjoints.diffusion import still
-from diffmd.adjoints.influence import Influence, combinations, influences, scatter
+from diffmd.adjoints.reweight.diffusion import still
+from diffmd.adjoints.reweight.influence import Influence, combinations, influences, scatter
 from diffmd.losses import Frames, LossTerm
 from diffmd.observables.base import Observable
 

@@ -10,9 +10,9 @@ import pytest
 from support.objectives import FLUID, changed, ready
 
 from diffmd.adjoints.base import Gradient, Health
-from diffmd.adjoints.health import along_trajectory, noise
-from diffmd.adjoints.nonfinite import culprit, lost_steps
-from diffmd.adjoints.shares import scattered
+from diffmd.adjoints.diagnosis.health import along_trajectory, noise
+from diffmd.adjoints.diagnosis.nonfinite import culprit, lost_steps
+from diffmd.adjoints.replicas.mean import scattered
 from diffmd.losses import Frames, LossTerm
 from diffmd.observables.base import Observable, SeriesObservable
 

@@ -12,13 +12,13 @@ from support.objectives import MOLECULE, PLENTY, apart, changed, nothing, ready
 
 from diffmd.adjoints.base import Adjoint
 from diffmd.adjoints.finite_difference import FiniteDifference
-from diffmd.adjoints.flow import DRAWN, Replicas, replica_keys, replica_values
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.own_losses import own_losses
-from diffmd.adjoints.reverse import Reverse
-from diffmd.adjoints.reversible import Reversible
-from diffmd.commands.experiment import check_replicas, copied, first_run, made_ready, starting_parameters
-from diffmd.commands.reporter import SilentReporter
+from diffmd.adjoints.propagator import DRAWN, Replicas, replica_keys, replica_values
+from diffmd.adjoints.replicas.own_losses import own_losses
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.adjoints.reversible.reversible import Reversible
+from diffmd.commands.run.experiment import check_replicas, copied, first_run, made_ready, starting_parameters
+from diffmd.commands.run.reporter import SilentReporter
 from diffmd.config.build import build
 from diffmd.config.loading import load_data
 from diffmd.errors import ConfigError, NumericalError

@@ -12,7 +12,7 @@ from support.objectives import FLUID, MOLECULE, PLENTY, apart, changed, nothing,
 from diffmd.adjoints.base import Adjoint
 from diffmd.adjoints.finite_difference import FiniteDifference
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.reverse import Reverse
+from diffmd.adjoints.reverse.reverse import Reverse
 
 MANY_FRAMES = [
     {"observable": {"kind": "potential_energy"}, "compare": "none", "frames": "all"},

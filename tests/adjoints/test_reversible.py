@@ -15,13 +15,13 @@ from jaxtyping import Array
 from support.objectives import FLUID, MOLECULE, PLENTY, Case, apart, changed, nothing, ready
 
 from diffmd.adjoints.base import Gradient
-from diffmd.adjoints.reverse import Reverse
-from diffmd.adjoints.reversible import Reversible
-from diffmd.adjoints.reversible_programs import Passes
-from diffmd.commands.experiment import method_spec
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.adjoints.reversible.damping import damp, rounded
+from diffmd.adjoints.reversible.programs import Passes
+from diffmd.adjoints.reversible.reversible import Reversible
+from diffmd.commands.run.experiment import method_spec
 from diffmd.config.loading import load_data
-from diffmd.dynamics.damping import damp, rounded
-from diffmd.dynamics.march import BlownUpError, NonFiniteError
+from diffmd.dynamics.run.host_loop import BlownUpError, NonFiniteError
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.neighbors import build
 from diffmd.objective import Objective

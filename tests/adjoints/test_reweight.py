@@ -15,9 +15,9 @@ from support.commanded import Listener, request, same, written
 from support.objectives import FLUID, Case, changed, nothing, ready
 
 from diffmd.adjoints.base import Gradient
-from diffmd.adjoints.ensemble import Arrangement, effective_samples
 from diffmd.adjoints.evaluate import Evaluator
-from diffmd.adjoints.reweight import Reweight
+from diffmd.adjoints.reweight.ensemble import Arrangement, effective_samples
+from diffmd.adjoints.reweight.reweight import Reweight
 from diffmd.commands.gradient import gradient
 from diffmd.commands.scan import scan
 from diffmd.commands.train import train

@@ -13,7 +13,7 @@ from adjoints.test_reweight import DISTANCE, R0, SPRING, K, T, distances, exact,
 from support.objectives import FLUID, Case, changed, nothing, ready
 
 from diffmd.adjoints.base import Gradient
-from diffmd.adjoints.reweight import Reweight
+from diffmd.adjoints.reweight.reweight import Reweight
 
 SEEDS = 40
 """Of which the mean square of such deviations scatters itself by 0.2."""

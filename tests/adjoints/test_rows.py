@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from support.objectives import MOLECULE, PLENTY, Case, apart, changed, nothing, ready
 
-import diffmd.adjoints.rows as rows_module
+import diffmd.adjoints.storage.measurements as rows_module
 from diffmd.adjoints.base import Adjoint, Gradient, chosen_rows
-from diffmd.adjoints.flow import Replicas, flow_of
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.reverse import Reverse
-from diffmd.adjoints.reversible import Reversible
-from diffmd.adjoints.rows import Cotangents, Kept, Measurements, kept_of
-from diffmd.commands.experiment import copied, made_ready
-from diffmd.commands.reporter import SilentReporter
+from diffmd.adjoints.propagator import Replicas, flow_of
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.adjoints.reversible.reversible import Reversible
+from diffmd.adjoints.storage.measurements import Cotangents, Kept, Measurements, kept_of
+from diffmd.commands.run.experiment import copied, made_ready
+from diffmd.commands.run.reporter import SilentReporter
 from diffmd.objective import Problem
 
 DISTANCES = {"kind": "distance", "pairs": [[0, 2], [1, 3]]}

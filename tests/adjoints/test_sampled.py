@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from diffmd.adjoints.sampled import Sampling, by_stretch, error, judged
+from diffmd.adjoints.reweight.sampled import Sampling, by_stretch, error, judged
 
 FINE = Sampling(100.0, 100, 61.0, {"the potential energy": 1.0, "what loss.0 measures": 2.9}, None)
 G, E = {"a": np.array(2.0), "b": np.array([3.0, 4.0])}, {"a": np.array(0.5), "b": np.array([0.3, 0.4])}

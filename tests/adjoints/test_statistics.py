@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymbar import timeseries
 
-from diffmd.adjoints.statistics import halves_apart, independent, inefficiency, mean_error
+from diffmd.adjoints.reweight.statistics import halves_apart, independent, inefficiency, mean_error
 
 
 def autoregressive(points: int, phi: float, columns: int, seed: int = 0) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.objectives import FLUID, MOLECULE, apart, changed, moved, ready
 
-from diffmd.adjoints.flow import flow_of
+from diffmd.adjoints.propagator import flow_of
 
 ENERGY = {"observable": {"kind": "potential_energy"}, "compare": "none"}
 SCHEDULES: dict[str, list[dict[str, Any]]] = {

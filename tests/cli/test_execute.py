@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from diffmd.cli.execute import Talk, run_tool
-from diffmd.commands.request import CommandResult
+from diffmd.commands.run.request import CommandResult
 from diffmd.errors import ConfigError, Interrupted, NumericalError, OutputError
 
 PLAIN = Talk(quiet=False, json=False, debug=False)

@@ -11,7 +11,7 @@ import pytest
 
 from diffmd.cli import main
 from diffmd.cli.opening import opening_line
-from diffmd.commands.request import Request
+from diffmd.commands.run.request import Request
 
 FLUID = Path(__file__).parent.parent.parent / "configs" / "lj_fluid.yaml"
 TOLD = "50 atoms, lennard_jones, 7 steps"

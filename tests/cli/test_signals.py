@@ -14,7 +14,7 @@ SCRIPT = """
 import sys, time
 import typer
 from diffmd.cli.execute import Talk, run_command
-from diffmd.commands.request import CommandResult, Request
+from diffmd.commands.run.request import CommandResult, Request
 from diffmd.errors import Interrupted
 
 def work(request, reporter):

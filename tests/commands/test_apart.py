@@ -8,8 +8,8 @@ import signal
 import pytest
 from support.commanded import Listener
 
-from diffmd.commands.apart import PINS, apart, usable_cores
-from diffmd.commands.reporter import Reporter
+from diffmd.commands.benchmark.apart import PINS, apart, usable_cores
+from diffmd.commands.run.reporter import Reporter
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 
 

@@ -10,9 +10,9 @@ import pytest
 from support.commanded import Listener, request, written
 from support.objectives import FLUID, MOLECULE, changed
 
-from diffmd.commands.apart import PINS, usable_cores
-from diffmd.commands.bench import Choice, bench, table
-from diffmd.commands.liquids import SIZES, is_a_size, liquid, near_size
+from diffmd.commands.benchmark.apart import PINS, usable_cores
+from diffmd.commands.benchmark.bench import Choice, bench, table
+from diffmd.commands.benchmark.liquids import SIZES, is_a_size, liquid, near_size
 from diffmd.config.loading import load_data
 from diffmd.errors import ConfigError
 

@@ -9,9 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from diffmd.commands.init import init
-from diffmd.commands.schema import json_schema, schema
-from diffmd.commands.validate import validate
+from diffmd.commands.config.init import init
+from diffmd.commands.config.schema import json_schema, schema
+from diffmd.commands.config.validate import validate
 from diffmd.config.examples import example_names, example_text
 from diffmd.config.loading import load
 from diffmd.config.yaml_reader import read_file, read_text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from support.experiments import VERLET, dimers
 
-from diffmd.commands.experiment import made_ready
-from diffmd.commands.reporter import SilentReporter
+from diffmd.commands.run.experiment import made_ready
+from diffmd.commands.run.reporter import SilentReporter
 
 
 def test_an_equilibration_that_is_repeated_compiles_nothing_again(double):

@@ -7,7 +7,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from diffmd.commands.export import export, parse_frames
+from diffmd.commands.look.export import export, parse_frames
 from diffmd.errors import ConfigError
 from diffmd.io import results
 from diffmd.io.h5md import STANDARD, Column, Frames, Topology, TrajectoryWriter
@@ -113,7 +113,7 @@ def test_diffmd_goes_on_from_what_it_exported(tmp_path, units):
 def test_long_trajectories_are_read_in_pieces(tmp_path, monkeypatch):
     run = a_run(tmp_path / "run")
     whole = export(run, tmp_path / "a.extxyz")[0].read_text()
-    monkeypatch.setattr("diffmd.commands.export._FRAMES_AT_ONCE", 3)
+    monkeypatch.setattr("diffmd.commands.look.export._FRAMES_AT_ONCE", 3)
     assert export(run, tmp_path / "b.extxyz")[0].read_text() == whole
 
 

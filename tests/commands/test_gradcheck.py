@@ -14,13 +14,13 @@ import pytest
 from support.commanded import Listener, request, written
 from support.objectives import FLUID, MOLECULE, PLENTY, changed, nothing, ready
 
-from diffmd.adjoints.check import check
-from diffmd.adjoints.reverse import Reverse
-from diffmd.adjoints.reweight import Reweight
-from diffmd.commands.builtin_cases import CASES, DYNAMICS, ONE_A_FAMILY
-from diffmd.commands.gradcheck import gradcheck
-from diffmd.commands.gradcheck_groups import built_in
-from diffmd.commands.gradcheck_work import METHODS, Check
+from diffmd.adjoints.gradcheck.check import check
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.adjoints.reweight.reweight import Reweight
+from diffmd.commands.gradcheck.builtin_cases import CASES, DYNAMICS, ONE_A_FAMILY
+from diffmd.commands.gradcheck.gradcheck import gradcheck
+from diffmd.commands.gradcheck.groups import built_in
+from diffmd.commands.gradcheck.work import METHODS, Check
 from diffmd.config.loading import load_data
 from diffmd.errors import ConfigError
 from diffmd.spec import INTEGRATORS, OBSERVABLES, POTENTIALS, THERMOSTATS
@@ -193,7 +193,7 @@ PART = ["fene_bond by type and term", *OBSERVED[:2]]
 
 @pytest.mark.slow
 def test_the_built_in_set_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("diffmd.commands.gradcheck_groups.ONE_A_FAMILY", PART)
+    monkeypatch.setattr("diffmd.commands.gradcheck.groups.ONE_A_FAMILY", PART)
     listener = Listener()
     result = gradcheck(request(None, tmp_path / "run"), listener)
     rows = result.answer["rows"]

@@ -13,12 +13,12 @@ from support.objectives import CONFIGS, FLUID, MOLECULE, changed
 
 import diffmd
 from diffmd.adjoints.base import Adjoint, Gradient, Health
-from diffmd.commands.experiment import differentiated, made_ready, starting_parameters
 from diffmd.commands.gradient import gradient
+from diffmd.commands.run.experiment import differentiated, made_ready, starting_parameters
 from diffmd.config.build import build
 from diffmd.config.loading import load_data
-from diffmd.dynamics.march import NonFiniteError
-from diffmd.dynamics.schedule import Segment
+from diffmd.dynamics.run.host_loop import NonFiniteError
+from diffmd.dynamics.run.schedule import Segment
 from diffmd.errors import ConfigError, Interrupted, NumericalError
 
 THETA = "potentials.angle.theta0"
@@ -145,7 +145,7 @@ def test_a_run_that_stays_finite_only_in_its_own_segments_is_explained(monkeypat
             nan = {"potentials.bond.k": np.array(np.nan)}
             return Gradient(1.0, [1.0], nan, Health("none", np.zeros(0), np.zeros(0), None, None, ""))
 
-    monkeypatch.setattr("diffmd.commands.experiment.culprit", lost)
+    monkeypatch.setattr("diffmd.commands.run.experiment.culprit", lost)
     bond = MOLECULE["potentials"]["bond"]
     with jax.enable_x64(True):
         experiment = build(load_data(changed(MOLECULE, potentials={"bond": bond}, parameters=["potentials.bond.k"])))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from diffmd.commands.inspect import inspect, numbers, table
+from diffmd.commands.look.inspect import inspect, numbers, table
 from diffmd.errors import ConfigError
 from diffmd.io import results
 from diffmd.io.h5md import STANDARD, Frames, Topology, TrajectoryWriter
@@ -167,8 +167,8 @@ def test_what_is_no_run_is_refused(tmp_path):
 def test_it_needs_no_jax(tmp_path):
     training_run(tmp_path / "run")
     code = (
-        "import sys; from pathlib import Path; from diffmd.commands.inspect import inspect, table; "
-        "import diffmd.commands.export; table(inspect([Path(sys.argv[1])])); print('jax' in sys.modules)"
+        "import sys; from pathlib import Path; from diffmd.commands.look.inspect import inspect, table; "
+        "import diffmd.commands.look.export; table(inspect([Path(sys.argv[1])])); print('jax' in sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=True

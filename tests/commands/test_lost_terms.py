@@ -11,7 +11,7 @@ import pytest
 from support.commanded import written
 from support.objectives import MOLECULE, changed
 
-from diffmd.commands.lost_terms import lost_terms
+from diffmd.commands.run.lost_terms import lost_terms
 from diffmd.config.build import build
 from diffmd.config.loading import load, load_data
 

@@ -11,8 +11,8 @@ from support.commanded import Listener, request, written
 from support.objectives import PLENTY, nothing, ready
 
 from diffmd.adjoints.base import Gradient, Health
-from diffmd.adjoints.check import check
-from diffmd.adjoints.zeros import parameter_slopes, zero_warnings
+from diffmd.adjoints.diagnosis.zeros import parameter_slopes, zero_warnings
+from diffmd.adjoints.gradcheck.check import check
 from diffmd.commands.scan import scan
 
 MIX = {

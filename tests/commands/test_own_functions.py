@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from diffmd.box import Box
-from diffmd.commands.init import init
+from diffmd.commands.config.init import init
 from diffmd.config.examples import example_text
 from diffmd.config.loading import load
 from diffmd.neighbors import build, neighbor_displacements, plan

@@ -18,9 +18,9 @@ from support.runs import (
     write_trajectory,
 )
 
-from diffmd.commands.animate import animate
-from diffmd.commands.facts import read_facts
-from diffmd.commands.plot import plot
+from diffmd.commands.look.animate import animate
+from diffmd.commands.look.labels import read_facts
+from diffmd.commands.look.plot import plot
 from diffmd.errors import ConfigError, OutputError
 from diffmd.units import MD
 

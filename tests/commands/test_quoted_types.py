@@ -11,9 +11,9 @@ import pytest
 from support.commanded import Listener, request, same, written
 
 from diffmd.commands.gradient import gradient
-from diffmd.commands.inspect import inspect
-from diffmd.commands.learned import learned_values
-from diffmd.commands.plot import plot
+from diffmd.commands.look.inspect import inspect
+from diffmd.commands.look.plot import plot
+from diffmd.commands.run.learned import learned_values
 from diffmd.commands.scan import scan
 from diffmd.commands.simulate import simulate
 from diffmd.commands.train import train

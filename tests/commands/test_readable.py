@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from diffmd.commands.readable import per, value_text
+from diffmd.commands.run.readable import per, value_text
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffmd.commands.reporter import SilentReporter
-from diffmd.commands.request import CommandResult, Request
-from diffmd.commands.session import Session, output_folder
+from diffmd.commands.run.reporter import SilentReporter
+from diffmd.commands.run.request import CommandResult, Request
+from diffmd.commands.run.session import Session, output_folder
 from diffmd.errors import ConfigError, Interrupted, NumericalError, OutputError
 from diffmd.io.h5md import STANDARD, Frames, Topology, TrajectoryWriter
 from diffmd.io.rundir import read_run

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import pytest
 from support.commanded import Listener
 
-from diffmd.commands.reporter import Reporter
-from diffmd.commands.side_by_side import side_by_side
+from diffmd.commands.gradcheck.side_by_side import side_by_side
+from diffmd.commands.run.reporter import Reporter
 from diffmd.errors import Interrupted, NumericalError
 
 

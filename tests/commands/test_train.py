@@ -15,7 +15,7 @@ from support.commanded import Listener, request, same, written
 from support.objectives import CONFIGS, FLUID, MOLECULE, changed
 
 from diffmd.commands.gradient import gradient
-from diffmd.commands.plot import plot
+from diffmd.commands.look.plot import plot
 from diffmd.commands.simulate import simulate
 from diffmd.commands.train import train
 from diffmd.errors import ConfigError, Interrupted, NumericalError

@@ -10,10 +10,10 @@ import pytest
 from support.commanded import Listener, request, written
 from support.objectives import MOLECULE, changed
 
+from diffmd.commands.config.setup import Setup
+from diffmd.commands.config.setup_rows import setup_rows, setup_warnings
+from diffmd.commands.config.validate import validate
 from diffmd.commands.gradient import gradient
-from diffmd.commands.setup import Setup
-from diffmd.commands.setup_rows import setup_rows, setup_warnings
-from diffmd.commands.validate import validate
 from diffmd.config.effective import effective_systems
 from diffmd.config.loading import load
 from diffmd.diagnosis import Contact, Crowding, Push, Vibration

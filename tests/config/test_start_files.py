@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from diffmd.commands.reporter import SilentReporter
-from diffmd.commands.request import Request
-from diffmd.commands.session import Session
-from diffmd.commands.validate import validate
+from diffmd.commands.config.validate import validate
+from diffmd.commands.run.reporter import SilentReporter
+from diffmd.commands.run.request import Request
+from diffmd.commands.run.session import Session
 from diffmd.config.loading import load
 from diffmd.config.start_files import start_notes
 from diffmd.errors import ConfigError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diffmd.dynamics.block import first_block, likely_speed
+from diffmd.dynamics.run.list_lifetime import first_block, likely_speed
 
 
 def test_a_block_is_as_long_as_the_fastest_atom_allows():

@@ -15,9 +15,9 @@ from jax import lax
 from jaxtyping import Array
 from support.objectives import FLUID, Case, changed, ready
 
-from diffmd.dynamics.damping import NEVER, damp, interval, undamp
-from diffmd.dynamics.fixed_point import FixedPoint, FixedState
-from diffmd.dynamics.rolling import Lists, Rolled, Words, opened, roll
+from diffmd.adjoints.reversible.damping import NEVER, damp, interval, undamp
+from diffmd.adjoints.reversible.fixed_point import FixedPoint, FixedState
+from diffmd.adjoints.reversible.rolling import Lists, Rolled, Words, opened, roll
 from diffmd.neighbors import NeighborList, plan
 
 pytestmark = pytest.mark.usefixtures("double")

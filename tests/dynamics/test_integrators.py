@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from support.experiments import dimers, liquid, runner
 
-from diffmd.dynamics.shape import Shape
+from diffmd.dynamics.run.shape import Shape
 
 LANGEVIN = {"kind": "langevin", "dt": 0.004, "friction": 2.0, "temperature": 1.0}
 

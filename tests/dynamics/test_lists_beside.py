@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffmd.adjoints.reversible.rolling import Lists
 from diffmd.box import Box
-from diffmd.dynamics.rolling import Lists
 from diffmd.neighbors import plan
 
 

@@ -11,10 +11,10 @@ import pytest
 from support.experiments import VERLET, liquid, runner
 
 from diffmd.adjoints.evaluate import Evaluator
-from diffmd.adjoints.reverse import Reverse
-from diffmd.commands.experiment import made_ready, starting_parameters
-from diffmd.commands.reporter import SilentReporter
-from diffmd.dynamics.segment import run_segment
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.commands.run.experiment import made_ready, starting_parameters
+from diffmd.commands.run.reporter import SilentReporter
+from diffmd.dynamics.run.segment import run_segment
 from diffmd.spec import INTEGRATORS
 
 LISTS = {"neighbors": {"kind": "cell_list", "skin": 0.3}, "steps": 60}

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffmd.dynamics.march import BlownUpError, ListControl, NonFiniteError, march
-from diffmd.dynamics.schedule import Segment
-from diffmd.dynamics.shape import Report, Shape
+from diffmd.dynamics.run.host_loop import BlownUpError, ListControl, NonFiniteError, march
+from diffmd.dynamics.run.schedule import Segment
+from diffmd.dynamics.run.shape import Report, Shape
 from diffmd.errors import NumericalError
 from diffmd.neighbors import NeighborPlan
 

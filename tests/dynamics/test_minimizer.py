@@ -9,7 +9,7 @@ from support.experiments import dimers, experiment, runner
 from support.objectives import Case, changed, ready
 
 from diffmd.config.loading import load_data
-from diffmd.dynamics.shape import Shape
+from diffmd.dynamics.run.shape import Shape
 from diffmd.errors import ConfigError
 
 QUICKMIN = {"kind": "quickmin", "dt": 0.02, "max_step": 0.05}

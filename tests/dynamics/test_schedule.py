@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffmd.dynamics.schedule import Leg, legs, segments, usual_length, wanted_rows
+from diffmd.dynamics.run.schedule import Leg, legs, segments, usual_length, wanted_rows
 from diffmd.simulation import recording
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from support.experiments import Runner, liquid, runner
 
-from diffmd.dynamics.march import ListControl
-from diffmd.dynamics.probes import PROBES
-from diffmd.dynamics.shape import Shape
+from diffmd.dynamics.run.host_loop import ListControl
+from diffmd.dynamics.run.probes import PROBES
+from diffmd.dynamics.run.shape import Shape
 from diffmd.neighbors import NeighborPlan, build
 
 LISTS = {"neighbors": {"kind": "cell_list", "skin": 0.3}}
@@ -126,7 +126,7 @@ def test_the_lists_that_are_built_are_counted(every, block, longest, monkeypatch
         jax.debug.callback(lambda: seen.append(1))
         return build(*arguments)
 
-    monkeypatch.setattr("diffmd.dynamics.stepping.build", counting)
+    monkeypatch.setattr("diffmd.dynamics.run.stepping.build", counting)
     run, control = listed(block=block)
     run(60, every, control=control, longest=longest)
     jax.effects_barrier()

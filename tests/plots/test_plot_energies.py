@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.runs import LJ, lattice, make_run, write_trajectory
 
-from diffmd.commands.facts import read_facts
+from diffmd.commands.look.labels import read_facts
 from diffmd.io.trajectory import read_trajectory
 from diffmd.plots.energies import draw_energies
 from diffmd.units import SYSTEMS

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from support.experiments import experiment, runner
 
-from diffmd.dynamics.march import NonFiniteError
+from diffmd.dynamics.run.host_loop import NonFiniteError
 from diffmd.errors import ConfigError
 from diffmd.potentials import TermPotential
 from diffmd.simulation import explain

@@ -11,9 +11,9 @@ import pytest
 
 from diffmd.config.checks import problems
 from diffmd.config.loading import load_data
-from diffmd.dynamics.berendsen import BerendsenSpec
-from diffmd.dynamics.langevin import LangevinSpec
-from diffmd.dynamics.rescale import RescaleSpec
+from diffmd.dynamics.integrators.langevin import LangevinSpec
+from diffmd.dynamics.thermostats.berendsen import BerendsenSpec
+from diffmd.dynamics.thermostats.rescale import RescaleSpec
 from diffmd.errors import ConfigError
 from diffmd.potentials.base import BuildContext
 from diffmd.potentials.lennard_jones import LennardJones, LennardJonesSpec

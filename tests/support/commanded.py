@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import yaml
 
-from diffmd.commands.request import Request
+from diffmd.commands.run.request import Request
 
 TIMES = {"wall_s"}
 

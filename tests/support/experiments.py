@@ -11,8 +11,8 @@ import numpy as np
 
 from diffmd.config.build import BuiltSystem, Experiment, build
 from diffmd.config.loading import load_data
-from diffmd.dynamics.march import ListControl
-from diffmd.dynamics.schedule import Segment
+from diffmd.dynamics.run.host_loop import ListControl
+from diffmd.dynamics.run.schedule import Segment
 from diffmd.simulation import Recorder, recording, whole_frame
 from diffmd.system import State, Values
 

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmd.adjoints.base import Gradient
-from diffmd.adjoints.check import check
 from diffmd.adjoints.evaluate import Evaluator
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.reverse import Reverse
-from diffmd.adjoints.verdicts import Row
-from diffmd.commands.experiment import copied, made_ready, starting_parameters
-from diffmd.commands.reporter import SilentReporter
+from diffmd.adjoints.gradcheck.check import check
+from diffmd.adjoints.gradcheck.verdicts import Row
+from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.commands.run.experiment import copied, made_ready, starting_parameters
+from diffmd.commands.run.reporter import SilentReporter
 from diffmd.config.build import Experiment, build
 from diffmd.config.loading import load, load_data
 from diffmd.objective import P, Ready

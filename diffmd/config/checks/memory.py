@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from diffmd.adjoints.base import tree_bytes
-from diffmd.adjoints.rows import amount, rows_sentence
+from diffmd.adjoints.storage.measurements import amount, rows_sentence
 from diffmd.config.checks.geometry import known_box
 from diffmd.config.checks.interactions import NotRead, box_of
 from diffmd.config.checks.targets import frame_shaped

@@ -13,7 +13,7 @@ import MDAnalysis
 import numpy as np
 import pytest
 
-from diffmd.commands.validate import validate
+from diffmd.commands.config.validate import validate
 from diffmd.config.build import build
 from diffmd.config.loading import load, located
 from diffmd.errors import DiffmdError

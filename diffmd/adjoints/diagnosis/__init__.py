@@ -1,0 +1,1 @@
+"""What a gradient means, and why it means nothing any more."""

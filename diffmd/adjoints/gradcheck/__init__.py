@@ -1,0 +1,1 @@
+"""Every gradient method against finite differences."""

@@ -1,0 +1,1 @@
+"""Independent runs of one problem, side by side."""

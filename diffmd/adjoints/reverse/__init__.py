@@ -1,0 +1,1 @@
+"""Reverse mode through stored states."""

@@ -1,0 +1,1 @@
+"""Reverse mode through integer dynamics that runs back."""

@@ -1,0 +1,1 @@
+"""Gradients of averages over a sampled ensemble."""

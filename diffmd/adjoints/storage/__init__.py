@@ -1,0 +1,1 @@
+"""What a gradient keeps of a run, and what memory that takes."""

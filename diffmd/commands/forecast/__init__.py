@@ -1,0 +1,1 @@
+"""What a gradient would take, before it is run."""

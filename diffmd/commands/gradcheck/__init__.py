@@ -1,0 +1,1 @@
+"""``diffmd gradcheck``."""

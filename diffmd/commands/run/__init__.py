@@ -1,0 +1,1 @@
+"""What makes and records the run of a command."""

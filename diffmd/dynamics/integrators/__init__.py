@@ -1,0 +1,1 @@
+"""Integrators, one a file."""

@@ -1,0 +1,1 @@
+"""Minimizers, one a file."""

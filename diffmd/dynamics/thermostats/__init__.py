@@ -1,0 +1,1 @@
+"""Thermostats, one a file."""
