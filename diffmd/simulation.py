@@ -13,7 +13,7 @@ from diffmd.causes import broken, causes, described
 from diffmd.diagnosis import forces_by_potential
 from diffmd.dynamics.dynamics import Dynamics
 from diffmd.dynamics.frame import Frame
-from diffmd.dynamics.run.host_loop import DivergedError, ListControl, march
+from diffmd.dynamics.run.host_loop import DivergedError, ListControl, run_segments
 from diffmd.dynamics.run.leap import Leap
 from diffmd.dynamics.run.schedule import Leg, Segment, legs, segments
 from diffmd.dynamics.run.segment import run_segment
@@ -100,11 +100,11 @@ class Recorder:
             after, rows, report = self._segment(shape)(p, base, key, state)
             return after, rows, report, None
 
-        def told(segment: Segment, shape: Shape, before: State, after: State, rows: Any, extra: None) -> None:
+        def hand_over(segment: Segment, shape: Shape, before: State, after: State, rows: Any, extra: None) -> None:
             accepted(segment, after, rows[0] if rows else None)
 
         leap = self._problem.leap(p, base, self._dynamics)
-        return march(self._problem.name, state, plan, control, leap.over, advance, told, say)
+        return run_segments(self._problem.name, state, plan, control, leap.over, advance, hand_over, say)
 
     def compiled(self, name: Hashable, function: Callable[..., Any]) -> Program:
         """The program of that name; `function` is compiled if there is none yet."""
@@ -249,10 +249,10 @@ def _not_finite(at_start: Values, problem: Problem, control: ListControl, state:
     hardest = max(push, key=lambda name: push[name].max(initial=0))
     seen = {**at_start, "system.positions": after.positions}
     what = broken(problem, seen) or broken(problem, {**at_start, "system.positions": state.positions})
-    told = (
+    hand_over = (
         f"the run's numbers became infinite or undefined {step} (atoms {atoms}; pushed hardest by potentials.{hardest})"
     )
-    return f"{told}: {what}" if what else told
+    return f"{hand_over}: {what}" if what else hand_over
 
 
 def _pushes(problem: Problem, at_start: Values, control: ListControl, state: State) -> dict[str, np.ndarray]:

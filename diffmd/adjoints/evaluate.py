@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from diffmd.adjoints.base import Floats, Progress, Say
-from diffmd.adjoints.propagator import Flow, Replicas, flow_of
+from diffmd.adjoints.propagator import Propagator, Replicas, propagator_of
 from diffmd.adjoints.replicas.own_losses import own_losses, reduced_observables
 from diffmd.adjoints.storage.measurements import Kept, Measurements, kept_of
-from diffmd.dynamics.run.host_loop import march
+from diffmd.dynamics.run.host_loop import run_segments
 from diffmd.dynamics.run.schedule import Segment
 from diffmd.dynamics.run.shape import Opening, Report, Shape
 from diffmd.neighbors import NeighborPlan
@@ -25,7 +25,7 @@ from diffmd.system import Values
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Seen:
+class Evaluated:
     """What runs at several parameters gave.
 
     Attributes:
@@ -44,7 +44,7 @@ class Evaluator:
 
     def __init__(self, objective: Objective, replicas: Replicas | None = None) -> None:
         self._replicas = replicas
-        self._flows = [flow_of(problem, replicas) for problem in objective.problems]
+        self._propagators = [propagator_of(problem, replicas) for problem in objective.problems]
         self._own = Program(self._own_of)
         self._kept: dict[tuple[str, int], Kept] = {}
 
@@ -58,21 +58,21 @@ class Evaluator:
         self, ready: Ready, batch: P, say: Say, progress: Progress
     ) -> tuple[Float[np.ndarray, "batch"], Float[np.ndarray, "batch terms"]]:
         """Losses and terms of each row of `batch`: nan where a run left the finite numbers, unless all of them did."""
-        seen = self.seen(ready, batch, say, progress)
-        return seen.losses, seen.terms
+        evaluated = self.evaluated(ready, batch, say, progress)
+        return evaluated.losses, evaluated.terms
 
-    def seen(self, ready: Ready, batch: P, say: Say, progress: Progress) -> Seen:
+    def evaluated(self, ready: Ready, batch: P, say: Say, progress: Progress) -> Evaluated:
         """The same, with the reduced observables of replicas."""
-        out = [self._run(flow, ready, batch, say, progress) for flow in self._flows]
+        out = [self._run(propagator, ready, batch, say, progress) for propagator in self._propagators]
         losses, terms = np.sum([o[0] for o in out], axis=0), np.concatenate([o[1] for o in out], axis=1)
-        return Seen(losses, terms, [o[2] for o in out])
+        return Evaluated(losses, terms, [o[2] for o in out])
 
-    def own_losses(self, seen: Seen, about: Seen) -> Float[np.ndarray, "batch replicas"]:
+    def own_losses(self, evaluated: Evaluated, about: Evaluated) -> Float[np.ndarray, "batch replicas"]:
         """The losses of replicas apart (see `adjoints.own_losses`); `about` is of the one set of parameters where the
         gradient is taken. No columns without replicas."""
         if self._replicas is None:
-            return np.zeros((len(seen.losses), 0))
-        return np.asarray(self._own(seen.observables, about.observables))
+            return np.zeros((len(evaluated.losses), 0))
+        return np.asarray(self._own(evaluated.observables, about.observables))
 
     def _own_of(self, observables: list[list[Array]], about: list[list[Array]]) -> Array:
         assert self._replicas is not None
@@ -80,8 +80,8 @@ class Evaluator:
 
         def one(observables: list[list[Array]]) -> Array:
             parts = [
-                own_losses(flow.problem, average, ys, [y[0] for y in y0s])
-                for flow, ys, y0s in zip(self._flows, observables, about, strict=True)
+                own_losses(propagator.problem, average, ys, [y[0] for y in y0s])
+                for propagator, ys, y0s in zip(self._propagators, observables, about, strict=True)
             ]
             return jnp.sum(jnp.stack(parts), axis=0)
 
@@ -89,26 +89,26 @@ class Evaluator:
 
     def stored(self, ready: Ready, p: P, batch: int) -> int:
         """Bytes of the frames that `many` keeps of a batch, of the problem that takes most."""
-        return max(self._kept_of(flow, ready, p, batch).bytes for flow in self._flows)
+        return max(self._kept_of(propagator, ready, p, batch).bytes for propagator in self._propagators)
 
-    def _kept_of(self, flow: Flow, ready: Ready, p: Mapping[str, Any], batch: int) -> Kept:
-        name = flow.problem.name
+    def _kept_of(self, propagator: Propagator, ready: Ready, p: Mapping[str, Any], batch: int) -> Kept:
+        name = propagator.problem.name
         if (name, batch) not in self._kept:
-            spread, plan = jax.eval_shape(flow.spread, dict(p)), ready.controls[name].plan
-            self._kept[name, batch] = kept_of(flow, spread, ready.values[name], plan, batch)
+            spread, plan = jax.eval_shape(propagator.spread, dict(p)), ready.controls[name].plan
+            self._kept[name, batch] = kept_of(propagator, spread, ready.values[name], plan, batch)
         return self._kept[name, batch]
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
-        return max(flow.programs("evaluate").temporary() for flow in self._flows)
+        return max(propagator.programs("evaluate").temporary() for propagator in self._propagators)
 
-    def _run(self, flow: Flow, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
-        problem, programs = flow.problem, flow.programs("evaluate")
-        base, control, key = flow.placed(ready.values[problem.name]), ready.controls[problem.name], ready.key
+    def _run(self, propagator: Propagator, ready: Ready, batch: P, say: Say, progress: Progress) -> Any:
+        problem, programs = propagator.problem, propagator.programs("evaluate")
+        base, control, key = propagator.placed(ready.values[problem.name]), ready.controls[problem.name], ready.key
 
         def start(plan: NeighborPlan) -> Any:
             def first(p: P, base: Values) -> tuple[Floats, Opening]:
-                floats, _, opening = flow.opened(flow.spread(p), base, plan)
+                floats, _, opening = propagator.opened(propagator.spread(p), base, plan)
                 return floats, opening
 
             def all_first(batch: P, base: Values) -> tuple[tuple[Floats, Array], Opening]:
@@ -120,12 +120,12 @@ class Evaluator:
             return programs.once(("start", plan), all_first)
 
         def measure(batch: P, base: Values, floats: Floats, step: Array) -> Any:
-            return jax.vmap(lambda p, f: flow.measure(flow.spread(p), base, plan, f, step))(batch, floats)
+            return jax.vmap(lambda p, f: propagator.measure(propagator.spread(p), base, plan, f, step))(batch, floats)
 
         def run(shape: Shape) -> Any:
             def segment(batch: P, base: Values, key: Array, floats: Floats, step: Array) -> Any:
                 def one(p: P, floats: Floats) -> Any:
-                    return flow.advance(flow.spread(p), base, key, shape, floats, step)
+                    return propagator.advance(propagator.spread(p), base, key, shape, floats, step)
 
                 floats, steps, rows, reports = jax.vmap(one)(batch, floats)
                 # A run that left the finite numbers has lost its own loss; the others go on beside it. The same of one
@@ -146,9 +146,9 @@ class Evaluator:
         plan = control.plan
         count = len(next(iter(batch.values())))
         kept = self._kept_of(
-            flow, ready, {path: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for path, x in batch.items()}, count
+            propagator, ready, {path: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for path, x in batch.items()}, count
         )
-        rows = Measurements.empty(kept, lead=1 if flow is flow.one else 2)
+        rows = Measurements.empty(kept, lead=1 if propagator is propagator.one else 2)
         if problem.measures_start:
             rows.add_start(programs.once(("measure", plan), measure)(batch, base, floats, step))
 
@@ -163,13 +163,13 @@ class Evaluator:
 
         planned = problem.segments(kept.longest(problem.longest(plan)))
         leap = problem.leap({path: jnp.asarray(np.asarray(x)[0]) for path, x in batch.items()}, base)
-        march(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
+        run_segments(problem.name, (floats, step), planned, control, leap.over, advance, accepted, say)
         choice = rows.choice
 
         def finished(pieces: Any, factors: Array | None) -> Any:
             def one(own: Any) -> Any:
                 apart = [] if self._replicas is None else reduced_observables(problem, choice, own)
-                return *flow.finish(choice, own, factors), apart
+                return *propagator.finish(choice, own, factors), apart
 
             return jax.vmap(one)(pieces)
 

@@ -29,10 +29,10 @@ from diffmd.adjoints.base import (
     run_steps,
     unflatten,
 )
-from diffmd.adjoints.evaluate import Evaluator, Seen
+from diffmd.adjoints.evaluate import Evaluated, Evaluator
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, replicas_of
-from diffmd.adjoints.propagator import Average, Replicas, copies, flow_of
+from diffmd.adjoints.propagator import Average, Replicas, copies, propagator_of
 from diffmd.adjoints.replicas.mean import scattered
 from diffmd.adjoints.storage.footprint import in_a_row, state_bytes
 from diffmd.objective import Objective, P, Ready
@@ -117,15 +117,15 @@ class FiniteDifference(Adjoint):
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`, one number after another."""
         size = flat_size(p)
-        about = self._evaluator.seen(ready, {path: jnp.asarray(x)[None] for path, x in p.items()}, say, progress)
+        about = self._evaluator.evaluated(ready, {path: jnp.asarray(x)[None] for path, x in p.items()}, say, progress)
         loss, terms = float(about.losses[0]), [float(t) for t in about.terms[0]]
         own = self._evaluator.own_losses(about, about)[0]
 
-        def measure(seen: Seen) -> Float[np.ndarray, "batch columns"]:
-            return np.concatenate([seen.losses[:, None], self._evaluator.own_losses(seen, about)], axis=1)
+        def measure(evaluated: Evaluated) -> Float[np.ndarray, "batch columns"]:
+            return np.concatenate([evaluated.losses[:, None], self._evaluator.own_losses(evaluated, about)], axis=1)
 
         def numbers(batch: P) -> Float[np.ndarray, "batch columns"]:
-            return measure(self._evaluator.seen(ready, batch, say, progress))
+            return measure(self._evaluator.evaluated(ready, batch, say, progress))
 
         table = displaced(numbers, p, basis(p, 0, size), np.array([loss, *own]), self._batch, self._step).differences()
         whole = [row[0] for row in table]
@@ -152,9 +152,9 @@ class FiniteDifference(Adjoint):
         """A state before and after a segment, and rows, of every displaced run of a batch."""
         found, many = [0], False
         for problem in self._problems:
-            flow = flow_of(problem, self._replicas)
+            propagator = propagator_of(problem, self._replicas)
             base, control = ready.values[problem.name], ready.controls[problem.name]
-            found.append(self._batch * 2 * state_bytes(flow, p, base, control))
+            found.append(self._batch * 2 * state_bytes(propagator, p, base, control))
             many = many or in_a_row(problem, problem.longest(control.plan))
         rows = self._evaluator.stored(ready, p, self._batch)
         side = self._batch * copies(self._replicas)
@@ -168,7 +168,7 @@ class FiniteDifference(Adjoint):
         """The terms of the loss at p, and with p moved along each tangent (stacked first)."""
 
         def numbers(batch: P) -> Float[np.ndarray, "batch columns"]:
-            return self._evaluator.seen(ready, batch, say, progress).terms
+            return self._evaluator.evaluated(ready, batch, say, progress).terms
 
         # Of as many as are moved at once, so that one program serves all.
         still = {path: jnp.asarray(np.stack([np.asarray(x)] * self._batch)) for path, x in p.items()}

@@ -30,13 +30,13 @@ from diffmd.adjoints.base import (
 from diffmd.adjoints.diagnosis.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, REPLICAS, TRUNCATE, replicas_of
-from diffmd.adjoints.propagator import Average, Flow, Replicas, copies, flow_of
+from diffmd.adjoints.propagator import Average, Propagator, Replicas, copies, propagator_of
 from diffmd.adjoints.replicas.mean import gathered
 from diffmd.adjoints.replicas.mesh import memories
 from diffmd.adjoints.replicas.own_losses import own_losses, reduced_observables
 from diffmd.adjoints.storage.footprint import state_bytes
 from diffmd.adjoints.storage.measurements import Kept, Measurements, kept_of
-from diffmd.dynamics.run.host_loop import march
+from diffmd.dynamics.run.host_loop import run_segments
 from diffmd.dynamics.run.schedule import Segment
 from diffmd.dynamics.run.shape import Shape
 from diffmd.neighbors import NeighborPlan
@@ -76,9 +76,9 @@ class Forward(Adjoint):
         self._problems = objective.with_mode("forward").problems
         self._batch, self._memory = batch, memory
         self._replicas, self._truncate = replicas, truncate
-        self._flows = [flow_of(problem, replicas, truncate) for problem in self._problems]
+        self._propagators = [propagator_of(problem, replicas, truncate) for problem in self._problems]
         self._kept: dict[tuple[str, int], Kept] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run with tangents for every `batch` parameters."""
@@ -87,9 +87,9 @@ class Forward(Adjoint):
             self._pushed(ready, p, basis(p, start, min(start + batch, size)), say, progress)
             for start in range(0, size, batch)
         ]
-        shares = _by_path(p, np.concatenate([one.shares for one in pushed]), self._replicas)
+        contributions = _by_path(p, np.concatenate([one.contributions for one in pushed]), self._replicas)
         own = _by_path(p, np.concatenate([one.own for one in pushed]), self._replicas)
-        found = gathered(shares, own, self._replicas)
+        found = gathered(contributions, own, self._replicas)
         health = worst([one.health for one in pushed])
         loss, terms = pushed[0].loss, pushed[0].terms
         return found.of(loss, terms, health)
@@ -118,59 +118,59 @@ class Forward(Adjoint):
     ) -> tuple[float, list[float], Float[np.ndarray, "tangents"], Health]:
         """Loss, terms, the loss's derivative along each tangent (stacked first), and the tangents' health."""
         one = self._pushed(ready, p, tangents, say, progress)
-        slopes = one.shares if self._replicas is None else one.shares.sum(axis=1)
+        slopes = one.contributions if self._replicas is None else one.contributions.sum(axis=1)
         return one.loss, one.terms, slopes, one.health
 
     def _pushed(self, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> _Pushed:
-        parts = [self._one(flow, ready, p, tangents, say, progress) for flow in self._flows]
+        parts = [self._one(propagator, ready, p, tangents, say, progress) for propagator in self._propagators]
         loss = sum(float(part[0]) for part in parts)
         terms = [float(t) for part in parts for t in np.asarray(part[1])]
-        shares, own = (np.sum([np.asarray(part[k]) for part in parts], axis=0) for k in (2, 3))
+        contributions, own = (np.sum([np.asarray(part[k]) for part in parts], axis=0) for k in (2, 3))
         health = worst([part[4] for part in parts], [problem.name for problem in self._problems])
-        return _Pushed(loss, terms, shares, own, health)
+        return _Pushed(loss, terms, contributions, own, health)
 
     def stored(self, ready: Ready, p: P) -> Stored:
         """A state before and after a segment, and rows, with all tangents, of the problem that takes most."""
         batch = min(flat_size(p), self._size(p))
         found = [0]
-        for flow in self._flows:
-            base, control = ready.values[flow.problem.name], ready.controls[flow.problem.name]
-            rows = self._kept_of(flow, ready, p, batch).bytes
-            found.append((1 + batch) * 2 * state_bytes(flow, p, base, control) + rows)
+        for propagator in self._propagators:
+            base, control = ready.values[propagator.problem.name], ready.controls[propagator.problem.name]
+            rows = self._kept_of(propagator, ready, p, batch).bytes
+            found.append((1 + batch) * 2 * state_bytes(propagator, p, base, control) + rows)
         side = (1 + batch) * copies(self._replicas)
         kept = f"{batch} tangent{'s' if batch > 1 else ''} at once"
         return Stored(float(max(found)), 0, kept, in_a_row=True, at_once=side)
 
-    def _kept_of(self, flow: Flow, ready: Ready, p: P, tangents: int) -> Kept:
-        name = flow.problem.name
+    def _kept_of(self, propagator: Propagator, ready: Ready, p: P, tangents: int) -> Kept:
+        name = propagator.problem.name
         if (name, tangents) not in self._kept:
-            spread, plan = jax.eval_shape(flow.spread, dict(p)), ready.controls[name].plan
+            spread, plan = jax.eval_shape(propagator.spread, dict(p)), ready.controls[name].plan
             # Beside each row its tangents, and at the end its cotangent.
-            self._kept[name, tangents] = kept_of(flow, spread, ready.values[name], plan, 2 + tangents)
+            self._kept[name, tangents] = kept_of(propagator, spread, ready.values[name], plan, 2 + tangents)
         return self._kept[name, tangents]
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
-        return max(flow.programs("forward").temporary() for flow in self._flows)
+        return max(propagator.programs("forward").temporary() for propagator in self._propagators)
 
-    def _one(self, flow: Flow, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Any:
-        problem, programs = flow.problem, flow.programs("forward")
-        base, control, key = flow.placed(ready.values[problem.name]), ready.controls[problem.name], ready.key
+    def _one(self, propagator: Propagator, ready: Ready, p: P, tangents: P, say: Say, progress: Progress) -> Any:
+        problem, programs = propagator.problem, propagator.programs("forward")
+        base, control, key = propagator.placed(ready.values[problem.name]), ready.controls[problem.name], ready.key
 
         def start(plan: NeighborPlan) -> Any:
             def first(p: P, tangents: P, base: Values) -> Any:
                 def floats(q: P) -> Floats:
-                    return flow.opened(flow.spread(q), base, plan)[0]
+                    return propagator.opened(propagator.spread(q), base, plan)[0]
 
                 out = _along(floats, (dict(p),), (dict(tangents),))
-                opening = flow.opened(flow.spread(p), base, plan)[2]
+                opening = propagator.opened(propagator.spread(p), base, plan)[2]
                 return (*out, jnp.asarray(problem.first_step)), opening
 
             return programs.once(("start", plan), first)
 
         def measure(p: P, tangents: P, base: Values, floats: Floats, tfloats: Floats, step: Array) -> Any:
             def at(q: P, f: Floats) -> Any:
-                return flow.measure(flow.spread(q), base, plan, f, step)
+                return propagator.measure(propagator.spread(q), base, plan, f, step)
 
             return _along(at, (dict(p), floats), (dict(tangents), tfloats))
 
@@ -179,7 +179,7 @@ class Forward(Adjoint):
                 p: P, tangents: P, base: Values, key: Array, floats: Floats, tfloats: Floats, step: Array
             ) -> Any:
                 def one(q: P, f: Floats) -> Any:
-                    after, done, rows, report = flow.advance(flow.spread(q), base, key, shape, f, step)
+                    after, done, rows, report = propagator.advance(propagator.spread(q), base, key, shape, f, step)
                     return (after, rows), (done, report)
 
                 def push(tq: P, tf: Floats) -> Any:
@@ -197,11 +197,11 @@ class Forward(Adjoint):
         cutoff = problem.dynamics.forcefield.cutoff
         floats, tfloats, step = control.settle(cutoff, lambda plan: start(plan)(p, tangents, base))
         plan = control.plan
-        kept = self._kept_of(flow, ready, p, len(next(iter(tangents.values()))))
-        if (told := kept.told(self._memory)) and told not in self._told:
-            say(told)
-            self._told.add(told)
-        lead = 0 if flow is flow.one else 1
+        kept = self._kept_of(propagator, ready, p, len(next(iter(tangents.values()))))
+        if (warning := kept.warning(self._memory)) and warning not in self._warned:
+            say(warning)
+            self._warned.add(warning)
+        lead = 0 if propagator is propagator.one else 1
         rows, trows = Measurements.empty(kept, lead), Measurements.empty(kept, lead + 1)
         if problem.measures_start:
             first, tfirst = programs.once(("measure", plan), measure)(p, tangents, base, floats, tfloats, step)
@@ -221,16 +221,16 @@ class Forward(Adjoint):
 
         longest = min(kept.longest(problem.longest(plan)), max(1, -(-problem.steps // self._points)))
         planned, leap = problem.segments(longest), problem.leap(p, base)
-        march(problem.name, (floats, tfloats, step), planned, control, leap.over, advance, accepted, say)
+        run_segments(problem.name, (floats, tfloats, step), planned, control, leap.over, advance, accepted, say)
         choice = rows.choice
 
         def finished(pieces: Any, tpieces: Any, factors: Array | None) -> Any:
-            loss, pull, terms = jax.vjp(lambda own: flow.finish(choice, own, factors), pieces, has_aux=True)
+            loss, pull, terms = jax.vjp(lambda own: propagator.finish(choice, own, factors), pieces, has_aux=True)
             (cotangents,) = pull(jnp.ones_like(loss))
             # Each replica's share of the slope is what its own rows give to it.
-            shares = _paired(cotangents, tpieces, 1 if self._replicas is None else 2)
+            contributions = _paired(cotangents, tpieces, 1 if self._replicas is None else 2)
             if self._replicas is None or self._replicas.average == "loss":
-                return loss, terms, shares, shares
+                return loss, terms, contributions, contributions
             about = reduced_observables(problem, choice, pieces)
 
             def mean(own: Any) -> Array:
@@ -238,23 +238,23 @@ class Forward(Adjoint):
                 return jnp.mean(own_losses(problem, "observable", observables, about))
 
             value, pull = jax.vjp(mean, pieces)
-            return loss, terms, shares, _paired(pull(jnp.ones_like(value))[0], tpieces, 2)
+            return loss, terms, contributions, _paired(pull(jnp.ones_like(value))[0], tpieces, 2)
 
         ending, factors = programs.once(("finish", choice), finished), ready.factors.get(problem.name)
-        loss, terms, shares, own = ending(rows.pieces, trows.pieces, factors)
+        loss, terms, contributions, own = ending(rows.pieces, trows.pieces, factors)
         steps, norms = np.array([s for s, _ in points]), np.array([float(n) for _, n in points])
         health = along_trajectory("tangent", steps, norms, reverse=False, truncate=self._truncate)
-        return loss, terms, shares, own, health
+        return loss, terms, contributions, own, health
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pushed:
-    """What one batch of tangents gave; `shares`, and those of replicas' own losses, are (tangents,), or (tangents,
-    replicas)."""
+    """What one batch of tangents gave; `contributions`, and those of replicas' own losses, are (tangents,), or
+    (tangents, replicas)."""
 
     loss: float
     terms: list[float]
-    shares: np.ndarray
+    contributions: np.ndarray
     own: np.ndarray
     health: Health
 
@@ -270,11 +270,11 @@ def _paired(cotangents: Any, tangents: Any, kept: int) -> Array:
     return sum((jnp.sum(c[None] * t, axis=tuple(range(kept, t.ndim))) for c, t in pairs), jnp.zeros(()))
 
 
-def _by_path(p: P, shares: np.ndarray, replicas: Replicas | None) -> dict[str, np.ndarray]:
+def _by_path(p: P, contributions: np.ndarray, replicas: Replicas | None) -> dict[str, np.ndarray]:
     """Shares of each flattened parameter (replicas second) by path, in its shape, replicas first."""
     if replicas is None:
-        return unflatten(p, shares)
-    each = [unflatten(p, shares[:, r]) for r in range(replicas.count)]
+        return unflatten(p, contributions)
+    each = [unflatten(p, contributions[:, r]) for r in range(replicas.count)]
     return {path: np.stack([one[path] for one in each]) for path in p}
 
 

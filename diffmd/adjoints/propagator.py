@@ -1,8 +1,8 @@
 """A problem's functions of what is differentiated: of one trajectory, or of replicas side by side.
 
-A method is written once against `Flow`. Replicas are independent runs of one problem: other velocities, other starting
-conformations where the config draws them, other noise. Each has its own copy of the parameters, so that the gradient
-with respect to the copies is each replica's own share.
+A method is written once against `Propagator`. Replicas are independent runs of one problem: other velocities, other
+starting conformations where the config draws them, other noise. Each has its own copy of the parameters, so that the
+gradient with respect to the copies is each replica's own contribution.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def copies(replicas: Replicas | None) -> int:
     return 1 if replicas is None else replicas.count
 
 
-class Flow(abc.ABC):
+class Propagator(abc.ABC):
     """The functions of a problem, pure and ready to be compiled. `p` is what `spread` gives."""
 
     problem: Problem
@@ -112,7 +112,7 @@ class Flow(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Single(Flow):
+class Single(Propagator):
     """One trajectory."""
 
     problem: Problem
@@ -120,28 +120,28 @@ class Single(Flow):
 
     @property
     def options(self) -> tuple[Hashable, ...]:
-        """See `Flow`."""
+        """See `Propagator`."""
         return (self.guard,)
 
     @property
     def one(self) -> Single:
-        """See `Flow`."""
+        """See `Propagator`."""
         return self
 
     def each(self, function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
-        """See `Flow`."""
+        """See `Propagator`."""
         return function
 
     def spread(self, p: P) -> dict[str, Array]:
-        """See `Flow`."""
+        """See `Propagator`."""
         return dict(p)
 
     def placed(self, base: Values) -> Values:
-        """See `Flow`."""
+        """See `Propagator`."""
         return base
 
     def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[Floats, Array, Opening]:
-        """See `Flow`."""
+        """See `Propagator`."""
         state, opening = self.problem.opened(p, base, plan)
         return split(state), state.step, opening
 
@@ -155,24 +155,24 @@ class Single(Flow):
         step: Array,
         probes: Float[Array, "stretches probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
-        """See `Flow`."""
+        """See `Propagator`."""
         state = join(floats, self.problem.box_shape, step)
         after, rows, report = self.problem.advance(p, base, key, shape, state, probes, self.guard)
         return split(after), after.step, rows, report
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, floats: Floats, step: Array) -> list[Any]:
-        """See `Flow`."""
+        """See `Propagator`."""
         return list(self.problem.measure(p, base, plan, join(floats, self.problem.box_shape, step)))
 
     def finish(
         self, choice: Choice, pieces: list[list[Any]], factors: Float[Array, "terms"] | None = None
     ) -> tuple[Array, Array]:
-        """See `Flow`."""
+        """See `Propagator`."""
         return self.problem.finish(chosen_rows(choice, pieces, start=self.problem.measures_start), factors)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Replicated(Flow):
+class Replicated(Propagator):
     """Replicas side by side: they come first in every array of `Floats`, of the rows, and of `DRAWN` in the base."""
 
     problem: Problem
@@ -181,16 +181,16 @@ class Replicated(Flow):
 
     @property
     def options(self) -> tuple[Hashable, ...]:
-        """See `Flow`."""
+        """See `Propagator`."""
         return (self.replicas, self.guard)
 
     @property
     def one(self) -> Single:
-        """See `Flow`."""
+        """See `Propagator`."""
         return Single(self.problem, self.guard)
 
     def each(self, function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
-        """See `Flow`; what it gives has the replicas first."""
+        """See `Propagator`; what it gives has the replicas first."""
 
         def every(p: P, base: Values, key: Array, *rest: Any) -> Any:
             keys = replica_keys(key, self.replicas.count)
@@ -207,12 +207,12 @@ class Replicated(Flow):
         return dict(placed(copies, dict.fromkeys(copies, 0), self.replicas.devices))
 
     def placed(self, base: Values) -> Values:
-        """See `Flow`."""
+        """See `Propagator`."""
         arranged: Values = placed(base, replica_axes(base), self.replicas.devices)
         return arranged
 
     def opened(self, p: P, base: Values, plan: NeighborPlan) -> tuple[Floats, Array, Opening]:
-        """See `Flow`."""
+        """See `Propagator`."""
 
         def one(p: P, base: Values) -> tuple[Floats, Opening]:
             floats, _, opening = self.one.opened(p, base, plan)
@@ -232,7 +232,7 @@ class Replicated(Flow):
         step: Array,
         probes: Float[Array, "stretches probes"] | None = None,
     ) -> tuple[Floats, Array, tuple[Any, ...], Report]:
-        """See `Flow`."""
+        """See `Propagator`."""
 
         def one(p: P, base: Values, key: Array, floats: Floats, step: Array, probes: Array | None) -> Any:
             floats, _, rows, report = self.one.advance(p, base, key, shape, floats, step, probes)
@@ -249,7 +249,7 @@ class Replicated(Flow):
         return floats, step + shape.steps, rows, report
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, floats: Floats, step: Array) -> list[Any]:
-        """See `Flow`."""
+        """See `Propagator`."""
 
         def one(p: P, base: Values, floats: Floats, step: Array) -> list[Any]:
             return self.one.measure(p, base, plan, floats, step)
@@ -260,7 +260,7 @@ class Replicated(Flow):
     def finish(
         self, choice: Choice, pieces: list[list[Any]], factors: Float[Array, "terms"] | None = None
     ) -> tuple[Array, Array]:
-        """See `Flow`. Raises ValueError where there are factors."""
+        """See `Propagator`. Raises ValueError where there are factors."""
         if factors is not None:
             raise ValueError("the losses of replicas apart know nothing of factors")
         terms = self.problem.terms
@@ -280,9 +280,9 @@ class Replicated(Flow):
         return jnp.sum(stacked), stacked
 
 
-def flow_of(
+def propagator_of(
     problem: Problem, replicas: Replicas | None = None, truncate: int | None = None, clip: float | None = None
-) -> Flow:
+) -> Propagator:
     """The flow of a problem under a method's options; `clip` is of the loss of one trajectory."""
     if clip is not None and replicas is not None:
         # The cotangent of each is that of the mean.

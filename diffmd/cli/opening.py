@@ -14,5 +14,5 @@ def opening_line(command: str, request: Request) -> str:
     where = _DEVICES[request.device]
     if request.written is None:
         return f"{command} of the built-in set{where}"
-    told = outline(request.written)
-    return f"{command} of {request.config}{where}" + (f": {told}" if told else "")
+    sentence = outline(request.written)
+    return f"{command} of {request.config}{where}" + (f": {sentence}" if sentence else "")

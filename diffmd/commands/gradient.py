@@ -11,7 +11,7 @@ import numpy as np
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.diagnosis.health import noise
 from diffmd.adjoints.diagnosis.zeros import exact_zeros, parameter_slopes, zero_warnings
-from diffmd.commands.look.labels import facts_of
+from diffmd.commands.look.labels import labels_of
 from diffmd.commands.run.experiment import (
     adjoint_of,
     check_replicas,
@@ -61,7 +61,7 @@ def gradient(request: Request, reporter: Reporter, method: str | None = None) ->
         if result.standard_error is not None and (sentence := noise(result)):
             session.reporter.warning(sentence)
         values = {path: np.asarray(value) for path, value in p.items()}
-        units = facts_of(session.loaded_config).named_units(p)
+        units = labels_of(session.loaded_config).named_units(p)
         write_gradients(
             session.folder / GRADIENTS,
             Gradients(

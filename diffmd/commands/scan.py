@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from diffmd.adjoints.diagnosis.zeros import parameter_slopes, slope_sentence
-from diffmd.commands.look.labels import facts_of
+from diffmd.commands.look.labels import labels_of
 from diffmd.commands.run.experiment import (
     adjoint_of,
     check_replicas,
@@ -101,8 +101,8 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
     with Session.open(request, reporter, "scan", {"over": over}) as session:
         if session.done is not None:
             return session.done
-        facts = facts_of(session.loaded_config)
-        grid = wanted.grid(facts.dimension(wanted.path), facts.units)
+        labels = labels_of(session.loaded_config)
+        grid = wanted.grid(labels.dimension(wanted.path), labels.units)
         _require(session.config, grid)
         _require_moving(session.config, grid)
         for warning in warnings(session.config):
@@ -119,7 +119,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
         session.tell_devices(replicas)
         ready = made_ready(experiment, start, session.reporter, session.folder / EQUILIBRATED, replicas)
         shape = np.shape(start[path])
-        unit = facts.unit(path)
+        unit = labels.unit(path)
         done = _restored(session, grid, shape, unit)
         session.reporter.start(len(grid.values) - len(done.value), "points", "scan")
         try:

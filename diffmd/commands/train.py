@@ -12,7 +12,7 @@ import numpy as np
 from diffmd.adjoints.base import Gradient, Health
 from diffmd.adjoints.diagnosis.health import noise
 from diffmd.adjoints.diagnosis.zeros import parameter_slopes, zero_warnings
-from diffmd.commands.look.labels import facts_of
+from diffmd.commands.look.labels import labels_of
 from diffmd.commands.run.experiment import (
     adjoint_of,
     check_replicas,
@@ -104,7 +104,7 @@ class _Training:
         self.replicas = replicas_in(session.config.gradient)
         check_replicas(experiment, start, self.replicas)
         data = session.loaded_config.data
-        self.units = facts_of(session.loaded_config).named_units(start)
+        self.units = labels_of(session.loaded_config).named_units(start)
         self.limits = {path: limit_of(data, path, np.ndim(value)) for path, value in start.items()}
         session.begin()
         session.tell_devices(self.replicas)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.objectives import FLUID, MOLECULE, apart, changed, moved, ready
 
-from diffmd.adjoints.propagator import flow_of
+from diffmd.adjoints.propagator import propagator_of
 
 ENERGY = {"observable": {"kind": "potential_energy"}, "compare": "none"}
 SCHEDULES: dict[str, list[dict[str, Any]]] = {
@@ -141,12 +141,12 @@ def test_the_box_takes_its_atoms_with_it():
 def test_the_box_of_a_state_has_a_derivative_where_it_is_learned(learned: bool):
     case = ready(changed(FLUID, parameters=["system.box" if learned else "potentials.lj.sigma"], dynamics__steps=5))
     (problem,) = case.experiment.objective.with_mode("reverse").problems
-    flow, base, control = flow_of(problem), case.ready.values["default"], case.ready.controls["default"]
+    propagator, base, control = propagator_of(problem), case.ready.values["default"], case.ready.controls["default"]
     shape = control.in_blocks(problem.segments(5)[0])
 
     def end(box: jax.Array) -> jax.Array:
-        (x, v, f, _), step, _ = flow.opened(case.p, base, control.plan)
-        return flow.advance(case.p, base, case.ready.key, shape, (x, v, f, box), step)[0][0]
+        (x, v, f, _), step, _ = propagator.opened(case.p, base, control.plan)
+        return propagator.advance(case.p, base, case.ready.key, shape, (x, v, f, box), step)[0][0]
 
     box = problem.box(base).vectors
     # By the box that a state carries, apart from what a learned box does to the positions.

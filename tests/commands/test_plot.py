@@ -240,12 +240,12 @@ def test_what_cannot_be_drawn_is_a_sentence(trained, tmp_path):
 
 
 def test_dimensions_come_from_the_specs(trained):
-    facts = read_facts(trained)
-    assert facts.dimension("potentials.lj.sigma.A-B") == "length"
-    assert facts.dimension("potentials.angle.theta0.0") == "angle"
-    assert facts.dimension("potentials.angle.k") == "energy/angle^2"
-    assert facts.dimension("dynamics.thermostat.temperature") == "temperature"
-    assert facts.dimension("system.atoms.0.mass") == "mass"
-    assert facts.dimension("system.positions[0:10]") == "length"
-    assert facts.dimension("potentials.nn.weights.0/weight") == "1"
-    assert facts.dimension("potentials.gone.x") == "1"
+    labels = read_facts(trained)
+    assert labels.dimension("potentials.lj.sigma.A-B") == "length"
+    assert labels.dimension("potentials.angle.theta0.0") == "angle"
+    assert labels.dimension("potentials.angle.k") == "energy/angle^2"
+    assert labels.dimension("dynamics.thermostat.temperature") == "temperature"
+    assert labels.dimension("system.atoms.0.mass") == "mass"
+    assert labels.dimension("system.positions[0:10]") == "length"
+    assert labels.dimension("potentials.nn.weights.0/weight") == "1"
+    assert labels.dimension("potentials.gone.x") == "1"

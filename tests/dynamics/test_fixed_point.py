@@ -17,7 +17,7 @@ from support.objectives import FLUID, Case, changed, ready
 
 from diffmd.adjoints.reversible.damping import NEVER, damp, interval, undamp
 from diffmd.adjoints.reversible.fixed_point import FixedPoint, FixedState
-from diffmd.adjoints.reversible.rolling import Lists, Rolled, Words, opened, roll
+from diffmd.adjoints.reversible.rolling import Lists, LostBits, Rolled, opened, roll
 from diffmd.neighbors import NeighborList, plan
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -92,7 +92,7 @@ class Roller:
     """Rolls a case on and back."""
 
     case: Case
-    words: Words
+    lost_bits: LostBits
 
     def __post_init__(self) -> None:
         problem = self.case.experiment.objective.problems[0]
@@ -102,24 +102,24 @@ class Roller:
         begun = fixed.encode(values["system.positions"], values["system.velocities"], jnp.asarray(0))
         self.start: FixedState = jax.jit(lambda state: opened(fixed, lists, state)[0])(begun)
         self.roll: Callable[..., Rolled] = jax.jit(
-            lambda state, words, steps, on: roll(fixed, lists, state, words, LONGEST, steps, on)
+            lambda state, lost_bits, steps, on: roll(fixed, lists, state, lost_bits, LONGEST, steps, on)
         )
 
-    def run(self, parts: list[int]) -> tuple[FixedState, list[Rolled], Words]:
-        state, words, out = self.start, self.words, []
+    def run(self, parts: list[int]) -> tuple[FixedState, list[Rolled], LostBits]:
+        state, lost_bits, out = self.start, self.lost_bits, []
         for steps in parts:
-            out.append(self.roll(state, words, steps, True))
-            state, words = out[-1].state, out[-1].words
-        return state, out, words
+            out.append(self.roll(state, lost_bits, steps, True))
+            state, lost_bits = out[-1].state, out[-1].lost_bits
+        return state, out, lost_bits
 
 
 def same(a: Any, b: Any) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-def no_words(case: Case, every: int = NEVER, room: int = 1) -> Words:
+def no_words(case: Case, every: int = NEVER, room: int = 1) -> LostBits:
     size = case.ready.values["default"]["system.positions"].shape[0]
-    return Words(jnp.asarray(every), jnp.asarray(0), jnp.zeros((room, size, 3), np.int64))
+    return LostBits(jnp.asarray(every), jnp.asarray(0), jnp.zeros((room, size, 3), np.int64))
 
 
 def test_verlet_comes_back():
@@ -129,10 +129,10 @@ def test_verlet_comes_back():
     for lengths in ([20, 40], [33, 27], [1, 39, 20]):
         back = state
         for steps in lengths:
-            back = roller.roll(back, roller.words, steps, False).state
+            back = roller.roll(back, roller.lost_bits, steps, False).state
         assert same(back, roller.start)
     # Every state on the way is the same, either way.
-    again = roller.roll(state, roller.words, 20, False)
+    again = roller.roll(state, roller.lost_bits, 20, False)
     for on, off in zip(parts[1].on_the_way, again.on_the_way, strict=True):
         assert np.array_equal(on[:21], off[:21])
 
@@ -152,15 +152,15 @@ def test_langevin_comes_back_with_words_and_with_lists_that_are_built_elsewhere(
     state, out, kept = roller.start, [], []
     lengths = [40, 40, 15]
     for steps in lengths:
-        rolled = roller.roll(state, roller.words, steps, True)
+        rolled = roller.roll(state, roller.lost_bits, steps, True)
         out.append(rolled)
-        kept.append(rolled.words)
+        kept.append(rolled.lost_bits)
         state = rolled.state
     assert float(jnp.max(jnp.abs(out[0].on_the_way[0][0] - out[-1].state.positions))) * 2.0**-BITS > 0.1
     assert np.any(np.asarray(kept[0].stored[:3]))
     back = state
-    for steps, words in zip(reversed(lengths), reversed(kept), strict=True):
-        rolled = roller.roll(back, words, steps, False)
+    for steps, lost_bits in zip(reversed(lengths), reversed(kept), strict=True):
+        rolled = roller.roll(back, lost_bits, steps, False)
         assert bool(rolled.whole)
         back = rolled.state
     assert same(back, roller.start)

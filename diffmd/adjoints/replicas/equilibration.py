@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from diffmd.adjoints.base import Floats
 from diffmd.adjoints.propagator import Replicas, Replicated, replica_axes
-from diffmd.dynamics.run.host_loop import ListControl, march
+from diffmd.dynamics.run.host_loop import ListControl, run_segments
 from diffmd.dynamics.run.schedule import Segment, legs, segments
 from diffmd.dynamics.run.shape import Shape
 from diffmd.neighbors import NeighborPlan
@@ -45,22 +45,22 @@ def equilibrate_replicas(
         DivergedError: a replica left the finite numbers, or blew up.
         NumericalError: lists cannot be mended.
     """
-    flow = Replicated(dataclasses.replace(problem, dynamics=recorder.dynamics, terms=()), replicas)
-    arranged, copies = flow.placed(base), flow.spread(p)
+    propagator = Replicated(dataclasses.replace(problem, dynamics=recorder.dynamics, terms=()), replicas)
+    arranged, copies = propagator.placed(base), propagator.spread(p)
 
     def compiled(what: Any, make: Callable[..., Any]) -> Any:
         return recorder.compiled((replicas, what), make)
 
     def opened(plan: NeighborPlan) -> Any:
         def start(p: P, base: Values) -> Any:
-            floats, step, opening = flow.opened(p, base, plan)
+            floats, step, opening = propagator.opened(p, base, plan)
             return (floats, step), opening
 
         return compiled(("start", plan), start)(copies, arranged)
 
     def advance(shape: Shape, point: tuple[Floats, Array]) -> Any:
         def segment(p: P, base: Values, key: Array, floats: Floats, step: Array) -> Any:
-            floats, step, rows, report = flow.advance(p, base, key, shape, floats, step)
+            floats, step, rows, report = propagator.advance(p, base, key, shape, floats, step)
             return (floats, step), rows, report, None
 
         return compiled(shape, segment)(copies, arranged, key, *point)
@@ -71,7 +71,7 @@ def equilibrate_replicas(
     first = control.settle(recorder.dynamics.forcefield.cutoff, opened)
     planned = segments(legs(steps, []), problem.longest(control.plan))
     leap = problem.leap(p, base, recorder.dynamics)
-    (floats, _) = march(problem.name, first, planned, control, leap.over, advance, accepted, say)
+    (floats, _) = run_segments(problem.name, first, planned, control, leap.over, advance, accepted, say)
     # Off the devices that ran them, so that they are no other than what a checkpoint gives.
     x, v = (jnp.asarray(np.asarray(array)) for array in floats[:2])
     held = jax.vmap(problem.held, (None, replica_axes(base), 0))

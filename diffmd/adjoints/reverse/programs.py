@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from diffmd.adjoints.base import Choice, Floats
-from diffmd.adjoints.propagator import Flow
+from diffmd.adjoints.propagator import Propagator
 from diffmd.adjoints.replicas.own_losses import own_factors, own_losses, reduced_observables
 from diffmd.dynamics.run.probes import PROBES
 from diffmd.dynamics.run.shape import Shape
@@ -20,9 +20,9 @@ from diffmd.system import Values
 class Programs:
     """The jitted functions of one flow, made when first asked for."""
 
-    def __init__(self, flow: Flow) -> None:
-        self._flow = flow
-        self._cache = flow.programs("reverse")
+    def __init__(self, propagator: Propagator) -> None:
+        self._propagator = propagator
+        self._cache = propagator.programs("reverse")
 
     def _once(self, name: Any, make: Any) -> Any:
         return self._cache.once(name, make)
@@ -36,7 +36,7 @@ class Programs:
 
         def start(p: P, base: Values) -> Any:
             def first(q: P) -> Any:
-                floats, step, opening = self._flow.opened(q, base, plan)
+                floats, step, opening = self._propagator.opened(q, base, plan)
                 return floats, (step, opening)
 
             floats, vjp, (step, opening) = jax.vjp(first, p, has_aux=True)
@@ -48,13 +48,13 @@ class Programs:
         """(p, base, floats, step) -> rows of step 0, vjp."""
 
         def measure(p: P, base: Values, floats: Floats, step: Array) -> Any:
-            return jax.vjp(lambda q, f: self._flow.measure(q, base, plan, f, step), p, floats)
+            return jax.vjp(lambda q, f: self._propagator.measure(q, base, plan, f, step), p, floats)
 
         return self._once(("measure", plan), measure)
 
     def _differentiable(self, shape: Shape, base: Values, key: Array, step: Array) -> Any:
         def segment(p: P, floats: Floats, probes: Array | None) -> Any:
-            after, done, rows, report = self._flow.advance(p, base, key, shape, floats, step, probes)
+            after, done, rows, report = self._propagator.advance(p, base, key, shape, floats, step, probes)
             return (after, rows), (done, report)
 
         return segment
@@ -114,7 +114,7 @@ class Programs:
         """(pieces, factors) -> loss, terms, cotangents of the pieces."""
 
         def finished(pieces: Any, factors: Array | None) -> Any:
-            loss, vjp, terms = jax.vjp(lambda q: self._flow.finish(choice, q, factors), pieces, has_aux=True)
+            loss, vjp, terms = jax.vjp(lambda q: self._propagator.finish(choice, q, factors), pieces, has_aux=True)
             return loss, terms, vjp(jnp.ones_like(loss))[0]
 
         return self._once(("finish", choice), finished)
@@ -124,7 +124,7 @@ class Programs:
         those of their own losses (None: there are none), cotangents of the pieces that give these shares."""
 
         def own(pieces: Any) -> Any:
-            problem = self._flow.problem
+            problem = self._propagator.problem
             about = reduced_observables(problem, choice, pieces)
 
             def mean(q: Any) -> Array:

@@ -32,15 +32,15 @@ from diffmd.adjoints.base import (
 from diffmd.adjoints.diagnosis.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources
 from diffmd.adjoints.options import AVERAGE, CLIP, REPLICAS, TRUNCATE, replicas_of
-from diffmd.adjoints.propagator import Average, Flow, Replicas, copies, flow_of
-from diffmd.adjoints.replicas.mean import gathered, own_shares
+from diffmd.adjoints.propagator import Average, Propagator, Replicas, copies, propagator_of
+from diffmd.adjoints.replicas.mean import gathered, own_contributions
 from diffmd.adjoints.replicas.mesh import memories
 from diffmd.adjoints.reverse.horizon import gathered_back
 from diffmd.adjoints.reverse.programs import Programs
 from diffmd.adjoints.storage.checkpoints import Layout, layout
 from diffmd.adjoints.storage.footprint import in_a_row
 from diffmd.adjoints.storage.measurements import Cotangents, Kept, Measurements, kept_of
-from diffmd.dynamics.run.host_loop import ListControl, march
+from diffmd.dynamics.run.host_loop import ListControl, run_segments
 from diffmd.dynamics.run.probes import PROBES
 from diffmd.dynamics.run.schedule import Segment
 from diffmd.dynamics.run.shape import Shape
@@ -85,15 +85,15 @@ class Reverse(Adjoint):
         self._problems = objective.with_mode("reverse").problems
         self._memory = memory * (memories(replicas.devices) if replicas else 1) // max(1, len(self._problems))
         self._replicas, self._truncate = replicas, truncate
-        self._flows = {one.name: flow_of(one, replicas, truncate, clip) for one in self._problems}
-        self._programs = {name: Programs(flow) for name, flow in self._flows.items()}
+        self._propagators = {one.name: propagator_of(one, replicas, truncate, clip) for one in self._problems}
+        self._programs = {name: Programs(propagator) for name, propagator in self._propagators.items()}
         self.layouts: dict[tuple[str, NeighborPlan, int], Layout] = {}
         self._kept: dict[str, Kept] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
         """Loss and gradient at `p`: one run, and one walk back."""
-        results = [self._one(flow, ready, p, say, progress) for flow in self._flows.values()]
+        results = [self._one(propagator, ready, p, say, progress) for propagator in self._propagators.values()]
         loss = sum(float(r[0]) for r in results)
         terms = [float(t) for r in results for t in np.asarray(r[1])]
         health = worst([r[3] for r in results], [problem.name for problem in self._problems])
@@ -112,14 +112,17 @@ class Reverse(Adjoint):
         """States, residuals and rows of the problem that takes most. Residuals of segments that are run again are
         buffers of the program that does it."""
         found, many = [], False
-        for flow in self._flows.values():
-            base, control = flow.placed(ready.values[flow.problem.name]), ready.controls[flow.problem.name]
-            point = self._opened(flow, ready, p)
-            chosen = self.layout(flow, control, flow.spread(p), base, ready.key, point)
+        for propagator in self._propagators.values():
+            base, control = (
+                propagator.placed(ready.values[propagator.problem.name]),
+                ready.controls[propagator.problem.name],
+            )
+            point = self._opened(propagator, ready, p)
+            chosen = self.layout(propagator, control, propagator.spread(p), base, ready.key, point)
             # Rows and their cotangents.
-            rows = 2 * self._kept_of(flow, control, flow.spread(p), base).bytes
+            rows = 2 * self._kept_of(propagator, control, propagator.spread(p), base).bytes
             found.append((chosen.kept + rows, chosen))
-            many = many or in_a_row(flow.problem, chosen.longest)
+            many = many or in_a_row(propagator.problem, chosen.longest)
         most, chosen = max(found, key=lambda one: one[0])
         repeats = 0 if chosen.stored else 1 if chosen.group == 1 else 2
         kept = f"{chosen.name} checkpoints" if repeats else "every step"
@@ -128,11 +131,11 @@ class Reverse(Adjoint):
     def planned(self, ready: Ready, p: P) -> int | None:
         """See `Adjoint`: of the longest segments, on and back."""
         found = [0]
-        for flow in self._flows.values():
-            problem, q, programs = flow.problem, flow.spread(p), self._programs[flow.problem.name]
-            base, control = flow.placed(ready.values[problem.name]), ready.controls[problem.name]
-            floats, step = self._opened(flow, ready, p)
-            chosen = self.layout(flow, control, q, base, ready.key, (floats, step))
+        for propagator in self._propagators.values():
+            problem, q, programs = propagator.problem, propagator.spread(p), self._programs[propagator.problem.name]
+            base, control = propagator.placed(ready.values[problem.name]), ready.controls[problem.name]
+            floats, step = self._opened(propagator, ready, p)
+            chosen = self.layout(propagator, control, q, base, ready.key, (floats, step))
             segments = problem.segments(chosen.longest)
             if not segments:
                 continue
@@ -147,9 +150,9 @@ class Reverse(Adjoint):
             found += [run.planned(*given), back]
         return max(found)
 
-    def _opened(self, flow: Flow, ready: Ready, p: P) -> _Point:
-        problem, q, start = flow.problem, flow.spread(p), self._programs[flow.problem.name].start
-        base, control = flow.placed(ready.values[problem.name]), ready.controls[problem.name]
+    def _opened(self, propagator: Propagator, ready: Ready, p: P) -> _Point:
+        problem, q, start = propagator.problem, propagator.spread(p), self._programs[propagator.problem.name].start
+        base, control = propagator.placed(ready.values[problem.name]), ready.controls[problem.name]
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, _ = control.settle(cutoff, lambda plan: start(plan)(q, base))
         return floats, step
@@ -158,25 +161,25 @@ class Reverse(Adjoint):
         """See `Adjoint`."""
         return max(programs.temporary() for programs in self._programs.values())
 
-    def _one(self, flow: Flow, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
-        problem = flow.problem
+    def _one(self, propagator: Propagator, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
+        problem = propagator.problem
         programs, control = self._programs[problem.name], ready.controls[problem.name]
         leap = problem.leap(p, ready.values[problem.name])
-        p, base = flow.spread(p), flow.placed(ready.values[problem.name])
+        p, base = propagator.spread(p), propagator.placed(ready.values[problem.name])
         cutoff = problem.dynamics.forcefield.cutoff
         start = programs.start(control.plan)
         if not start.begun:
             # Beside the first state's program. What that makes is known by its shapes alone.
             (floats, step, _), _ = start.outputs(p, base)
-            self._prepare(flow, control, p, base, ready.key, (floats, step))
+            self._prepare(propagator, control, p, base, ready.key, (floats, step))
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
-        chosen = self._prepare(flow, control, p, base, ready.key, (floats, step))
+        chosen = self._prepare(propagator, control, p, base, ready.key, (floats, step))
         planned = problem.segments(chosen.longest)
-        kept = self._kept_of(flow, control, p, base)
-        if (told := kept.told(self._memory // 2)) and told not in self._told:
-            say(told)
-            self._told.add(told)
-        rows = Measurements.empty(kept, lead=0 if flow is flow.one else 1)
+        kept = self._kept_of(propagator, control, p, base)
+        if (warning := kept.warning(self._memory // 2)) and warning not in self._warned:
+            say(warning)
+            self._warned.add(warning)
+        rows = Measurements.empty(kept, lead=0 if propagator is propagator.one else 1)
         first_vjp = None
         if problem.measures_start:
             first, first_vjp = programs.measure(control.plan)(p, base, floats, step)
@@ -194,7 +197,7 @@ class Reverse(Adjoint):
             tape.append(_Done(segment, self._probed(shape), vjp, before if keep else None))
             progress(segment.steps)
 
-        end, _ = march(
+        end, _ = run_segments(
             problem.name, (floats, step), planned, control, leap.over, advance, accepted, say, in_blocks=True
         )
         loss, terms, row_cts = programs.finish(rows.choice)(rows.pieces, ready.factors.get(problem.name))
@@ -223,44 +226,52 @@ class Reverse(Adjoint):
             return stepped, programs.pull_start(start_vjp, ct, total), probes[::-1]
 
         stepped, total, probes = back(row_cts, progress)
-        own = own_shares(self._replicas, programs, rows, total, lambda cts: back(cts, lambda _: None)[1])
+        own = own_contributions(self._replicas, programs, rows, total, lambda cts: back(cts, lambda _: None)[1])
         lengths = [steps for done in tape for steps in done.shape.stretches]
-        return loss, terms, total, self._health(flow, lengths, probes, total, stepped), own
+        return loss, terms, total, self._health(propagator, lengths, probes, total, stepped), own
 
     def _probed(self, shape: Shape) -> Shape:
         """The shape, with a few probes in what a truncated derivative reaches over."""
         short = None if self._truncate is None else max(1, self._truncate // _WITHIN)
         return dataclasses.replace(shape, stretch=short)
 
-    def _health(self, flow: Flow, lengths: Sequence[int], probes: Sequence[Array], total: P, stepped: P) -> Health:
+    def _health(
+        self, propagator: Propagator, lengths: Sequence[int], probes: Sequence[Array], total: P, stepped: P
+    ) -> Health:
         """Of one problem, from what each stretch of so many steps left on the way back, in the order of time."""
         along = np.concatenate([np.asarray(probe) for probe in probes]) if probes else np.zeros((0, PROBES))
         added = [np.asarray(total[path]) - np.asarray(stepped[path]) for path in total]
-        start = float(np.linalg.norm([np.linalg.norm(a if flow is flow.one else a.sum(axis=0)) for a in added]))
-        back = gathered_back(along[:, 1:], lengths, start, flow.problem.frames)
+        start = float(
+            np.linalg.norm([np.linalg.norm(a if propagator is propagator.one else a.sum(axis=0)) for a in added])
+        )
+        back = gathered_back(along[:, 1:], lengths, start, propagator.problem.frames)
         steps, norm = np.cumsum(lengths[::-1], dtype=int) - 1, along[::-1, 0]
         return along_trajectory("cotangent", steps, norm, reverse=True, truncate=self._truncate, back=back)
 
-    def _prepare(self, flow: Flow, control: ListControl, p: P, base: Values, key: Array, point: Any) -> Layout:
+    def _prepare(
+        self, propagator: Propagator, control: ListControl, p: P, base: Values, key: Array, point: Any
+    ) -> Layout:
         """The layout of a run, whose longest segment is begun to be compiled, on and back, where it is not yet."""
-        chosen = self.layout(flow, control, p, base, key, point)
-        planned = flow.problem.segments(chosen.longest)
-        if planned and chosen.stored and flow is flow.one:
+        chosen = self.layout(propagator, control, p, base, key, point)
+        planned = propagator.problem.segments(chosen.longest)
+        if planned and chosen.stored and propagator is propagator.one:
             shape = self._probed(control.in_blocks(max(planned, key=lambda segment: segment.steps)))
-            self._programs[flow.problem.name].prepare(shape, p, base, key, *point)
+            self._programs[propagator.problem.name].prepare(shape, p, base, key, *point)
         return chosen
 
-    def layout(self, flow: Flow, control: ListControl, p: P, base: Values, key: Array, point: Any) -> Layout:
+    def layout(
+        self, propagator: Propagator, control: ListControl, p: P, base: Values, key: Array, point: Any
+    ) -> Layout:
         """How states are kept, where a run begins at `point` (arrays, or the shapes of some).
 
         Decided from what one segment would store, and from nothing that happened before: a resumed training
         cuts its runs as the unbroken one did.
         """
-        problem = flow.problem
+        problem = propagator.problem
         known = (problem.name, control.plan, control.block)
         if known in self.layouts:
             return self.layouts[known]
-        kept = self._kept_of(flow, control, p, base)
+        kept = self._kept_of(propagator, control, p, base)
         longest = kept.longest(problem.longest(control.plan))
         planned = problem.segments(longest)
         residual = 0.0
@@ -272,10 +283,10 @@ class Reverse(Adjoint):
         self.layouts[known] = layout(problem.steps, tree_bytes(point[0]), residual, longest, left)
         return self.layouts[known]
 
-    def _kept_of(self, flow: Flow, control: ListControl, p: P, base: Values) -> Kept:
-        name = flow.problem.name
+    def _kept_of(self, propagator: Propagator, control: ListControl, p: P, base: Values) -> Kept:
+        name = propagator.problem.name
         if name not in self._kept:
-            self._kept[name] = kept_of(flow, p, base, control.plan)
+            self._kept[name] = kept_of(propagator, p, base, control.plan)
         return self._kept[name]
 
 

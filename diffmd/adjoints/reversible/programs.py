@@ -12,10 +12,10 @@ from jax import lax
 from jaxtyping import Array, Bool, Int
 
 from diffmd.adjoints.base import Floats
-from diffmd.adjoints.propagator import Flow, Single
+from diffmd.adjoints.propagator import Propagator, Single
 from diffmd.adjoints.replicas.mesh import BESIDE
 from diffmd.adjoints.reversible.fixed_point import Extent, FixedPoint, FixedState, Triple
-from diffmd.adjoints.reversible.rolling import Lists, Rolled, Words, opened, roll
+from diffmd.adjoints.reversible.rolling import Lists, LostBits, Rolled, opened, roll
 from diffmd.box import Box
 from diffmd.dynamics.run.shape import Shape
 from diffmd.neighbors import NeighborPlan
@@ -32,21 +32,21 @@ class Passes:
     Of replicas every array has them first, the step's number too; what the host checks is the worst of them.
     """
 
-    def __init__(self, flow: Flow, bits: int) -> None:
-        self._flow = flow
+    def __init__(self, propagator: Propagator, bits: int) -> None:
+        self._propagator = propagator
         self._bits = bits
-        self._cache = flow.programs("reversible", bits)
+        self._cache = propagator.programs("reversible", bits)
 
     @property
     def _problem(self) -> Problem:
-        return self._flow.problem
+        return self._propagator.problem
 
     def temporary(self) -> int:
         """Bytes of the largest program's buffers."""
         return self._cache.temporary()
 
     def _lists(self, plan: NeighborPlan, box: Box) -> Lists:
-        beside = None if self._flow is self._flow.one else BESIDE
+        beside = None if self._propagator is self._propagator.one else BESIDE
         return Lists(plan, box, self._problem.dynamics.system.excluded, beside)
 
     def _fixed(self, p: P, base: Values, key: Array) -> FixedPoint:
@@ -64,7 +64,7 @@ class Passes:
             return state, (x, v, f, floats[3]), extent
 
         def every(p: P, base: Values, key: Array, floats: Floats, step: Array) -> tuple[FixedState, Floats, Extent]:
-            state, shown, extent = self._flow.each(begin, 0, None)(p, base, key, floats, step)
+            state, shown, extent = self._propagator.each(begin, 0, None)(p, base, key, floats, step)
             return state, shown, _largest(extent)
 
         return self._cache.once(("begin", plan), every)
@@ -83,14 +83,16 @@ class Passes:
             steps: Int[Array, ""],
             forward: Bool[Array, ""],
         ) -> Rolled:
-            fixed, words = self._fixed(p, base, key), Words(interval, start, stored)
-            return roll(fixed, self._lists(plan, fixed.box), state, words, longest, steps, forward)
+            fixed, lost_bits = self._fixed(p, base, key), LostBits(interval, start, stored)
+            return roll(fixed, self._lists(plan, fixed.box), state, lost_bits, longest, steps, forward)
 
         def every(
-            p: P, base: Values, key: Array, state: FixedState, words: Words, steps: Array, forward: Array
+            p: P, base: Values, key: Array, state: FixedState, lost_bits: LostBits, steps: Array, forward: Array
         ) -> Rolled:
-            run = self._flow.each(rolled, 0, 0, None, None, None, None)
-            out: Rolled = run(p, base, key, state, words.stored, words.interval, words.start, steps, forward)
+            run = self._propagator.each(rolled, 0, 0, None, None, None, None)
+            out: Rolled = run(
+                p, base, key, state, lost_bits.stored, lost_bits.interval, lost_bits.start, steps, forward
+            )
             return dataclasses.replace(
                 out, needed=_most(out.needed), extent=_largest(out.extent), whole=jnp.all(out.whole)
             )
@@ -118,7 +120,7 @@ class Passes:
             return rows, needed
 
         def every(p: P, base: Values, key: Array, on_the_way: Triple, step: Array) -> Any:
-            rows, needed = self._flow.each(measure, 0, 0)(p, base, key, on_the_way, step)
+            rows, needed = self._propagator.each(measure, 0, 0)(p, base, key, on_the_way, step)
             return rows, _most(needed)
 
         return self._cache.once(("measure", shape), every)
@@ -135,7 +137,7 @@ class Passes:
             p: P, base: Values, key: Array, on_the_way: Triple, step: Array, ct: Floats, rows: Any, total: Any
         ) -> Any:
             fixed = self._fixed(p, base, key)
-            back = _Back(self._flow.one, shape, fixed, self._lists(shape.plan, fixed.box), self._moving(p, base))
+            back = _Back(self._propagator.one, shape, fixed, self._lists(shape.plan, fixed.box), self._moving(p, base))
             x, v, f = fixed.decode(_part(on_the_way, 0, shape.steps, 1))
             starts = (x[:-1], v[:-1], f[:-1], x[1:], step + jnp.arange(shape.steps))
             first = back.lists.before(x[-1])
@@ -151,7 +153,7 @@ class Passes:
             return jax.tree.map(jnp.add, total, bound), carry.ct, norms.reshape(-1), carry.needed
 
         def every(*arguments: Any) -> Any:
-            total, ct, norms, needed = self._flow.each(pull, 0, 0, 0, 0, 0)(*arguments)
+            total, ct, norms, needed = self._propagator.each(pull, 0, 0, 0, 0, 0)(*arguments)
             return total, ct, jnp.sum(norms.reshape(-1, shape.steps), axis=0), _most(needed)
 
         return self._cache.once(("pull", shape), every)
@@ -196,7 +198,7 @@ class _Pulled:
 class _Back:
     """The bodies of the walk back. `moving`: the values that are differentiated."""
 
-    flow: Single
+    propagator: Single
     shape: Shape
     fixed: FixedPoint
     lists: Lists
@@ -206,7 +208,7 @@ class _Back:
         """Pulls `ct` through function(moving values, x, v, f, box vectors), adding to `onto`."""
         h = self.fixed.box.vectors
         # The cotangent of a box that nobody learns costs a sweep as much as the rest.
-        if self.flow.problem.learns_box:
+        if self.propagator.problem.learns_box:
             _, vjp = jax.vjp(function, self.moving, *at, h)
             moved, *floats = vjp(ct)
         else:
@@ -241,7 +243,7 @@ class _Back:
         return dataclasses.replace(carry, ct=self._guarded(carry.ct, tuple(state), number)), norm
 
     def _guarded(self, ct: Floats, state: tuple[Array, ...], number: Array) -> Floats:
-        guard = self.flow.guard
+        guard = self.propagator.guard
         if guard.idle:
             return ct
 
@@ -260,7 +262,7 @@ class _Back:
         def measured(moving: dict[str, Array], x: Array, v: Array, f: Array, h: Array) -> Any:
             state = State(x, v, f, Box(h, self.fixed.box.shape), number)
             shown = self.fixed.dynamics.frame({**self.fixed.values, **moving}, state, carry.neighbors)
-            return tuple(self.flow.problem.terms[k].observable.measure(shown) for k in self.shape.active)
+            return tuple(self.propagator.problem.terms[k].observable.measure(shown) for k in self.shape.active)
 
         carry = self._added(carry, measured, tuple(frame), rows, onto=carry.ct)
         return lax.scan(self.step, carry, within, reverse=True)

@@ -21,8 +21,8 @@ from diffmd.adjoints.base import Adjoint, Floats, Gradient, Progress, Say, Store
 from diffmd.adjoints.diagnosis.health import along_trajectory, worst
 from diffmd.adjoints.method import MethodSpec, Resources, Setting
 from diffmd.adjoints.options import AVERAGE, CLIP, REPLICAS, TRUNCATE, replicas_of
-from diffmd.adjoints.propagator import Average, Flow, Replicas, copies, flow_of, replica_values
-from diffmd.adjoints.replicas.mean import gathered, own_shares
+from diffmd.adjoints.propagator import Average, Propagator, Replicas, copies, propagator_of, replica_values
+from diffmd.adjoints.replicas.mean import gathered, own_contributions
 from diffmd.adjoints.reverse.programs import Programs
 from diffmd.adjoints.reversible.damping import NEVER, interval
 from diffmd.adjoints.reversible.fixed_point import RANGE, Extent, FixedState
@@ -75,7 +75,7 @@ class Reversible(Adjoint):
                 raise refusal
         self._replicas, self._truncate = replicas, truncate
         self._walks = {
-            one.name: _Walk(flow_of(one, replicas, truncate, clip), bits, replicas) for one in self._problems
+            one.name: _Walk(propagator_of(one, replicas, truncate, clip), bits, replicas) for one in self._problems
         }
 
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Gradient:
@@ -116,13 +116,13 @@ class Reversible(Adjoint):
 class _Walk:
     """The run of one problem, or of its replicas, and the walk back."""
 
-    def __init__(self, flow: Flow, bits: int, replicas: Replicas | None) -> None:
-        self._flow, self._replicas = flow, replicas
-        self._problem: Problem = flow.problem
+    def __init__(self, propagator: Propagator, bits: int, replicas: Replicas | None) -> None:
+        self._propagator, self._replicas = propagator, replicas
+        self._problem: Problem = propagator.problem
         self._bits = bits
-        self._programs = Programs(flow)
-        self._passes = Passes(flow, bits)
-        self._told: set[str] = set()
+        self._programs = Programs(propagator)
+        self._passes = Passes(propagator, bits)
+        self._warned: set[str] = set()
         self._known: Kept | None = None
 
     def _longest(self, control: ListControl) -> int:
@@ -132,15 +132,15 @@ class _Walk:
     def bytes(self, p: P, base: Values, control: ListControl) -> int:
         """What is kept: two stretches of positions, velocities and kicks, the words, a norm a step, and rows with
         their cotangents."""
-        kept = self._kept(jax.eval_shape(self._flow.spread, p), base, control)
+        kept = self._kept(jax.eval_shape(self._propagator.spread, p), base, control)
         states = 2 * 3 * (kept.longest(self._longest(control)) + 1) * 3 * self._problem.dynamics.system.size
         copies = 1 if self._replicas is None else self._replicas.count
-        return 8 * (copies * states + self._problem.steps) + self._words(p, base).stored.nbytes + 2 * kept.bytes
+        return 8 * (copies * states + self._problem.steps) + self._lost_bits(p, base).stored.nbytes + 2 * kept.bytes
 
     def _kept(self, p: Mapping[str, Any], base: Values, control: ListControl) -> Kept:
         """What of the frames is kept."""
         if self._known is None:
-            self._known = kept_of(self._flow, p, base, control.plan)
+            self._known = kept_of(self._propagator, p, base, control.plan)
         return self._known
 
     def temporary(self) -> int:
@@ -150,8 +150,8 @@ class _Walk:
     def gradient(self, ready: Ready, p: P, say: Say, progress: Progress) -> Any:
         """Loss, terms, gradients, the cotangent's norm at the start of each step, shares of replicas' own losses."""
         problem, programs, passes = self._problem, self._programs, self._passes
-        words, leap = self._words(p, ready.values[problem.name]), problem.leap(p, ready.values[problem.name])
-        p, base = self._flow.spread(p), self._flow.placed(ready.values[problem.name])
+        lost_bits, leap = self._lost_bits(p, ready.values[problem.name]), problem.leap(p, ready.values[problem.name])
+        p, base = self._propagator.spread(p), self._propagator.placed(ready.values[problem.name])
         control, key = ready.controls[problem.name], ready.key
         cutoff = problem.dynamics.forcefield.cutoff
         floats, step, start_vjp = control.settle(cutoff, lambda plan: programs.start(plan)(p, base))
@@ -161,9 +161,9 @@ class _Walk:
         self._check_start(floats, planned)
         start, shown, extent = passes.begin(control.plan)(p, base, key, floats, step)
         self._check_extent(extent, leap, planned[0] if planned else Segment(0, 0, 0, ()))
-        if words.stored.size and (told := words.told()) not in self._told:
-            say(told)
-            self._told.add(told)
+        if lost_bits.stored.size and (warning := lost_bits.warning()) not in self._warned:
+            say(warning)
+            self._warned.add(warning)
         rows = Measurements.empty(kept, lead=0 if self._replicas is None else 1)
         first_vjp = None
         if problem.measures_start:
@@ -173,7 +173,7 @@ class _Walk:
         state = start
         tape: list[tuple[Segment, Shape]] = []
         for segment in planned:
-            rolled = self._rolled(p, base, key, control, leap, state, words, longest, segment, True, say)
+            rolled = self._rolled(p, base, key, control, leap, state, lost_bits, longest, segment, True, say)
             if segment.stride:
 
                 def measured(shape: Shape, rolled: Rolled = rolled, first: Array = state.step) -> Any:
@@ -196,7 +196,7 @@ class _Walk:
                 own = cotangents.of(segment)
                 # Of its own, so that each stretch comes back with the program that it went with.
                 then = ListControl(shape.plan, shape.block)
-                rolled = self._rolled(p, base, key, then, leap, at, words, longest, segment, False, say)
+                rolled = self._rolled(p, base, key, then, leap, at, lost_bits, longest, segment, False, say)
                 whole = whole and bool(rolled.whole)
                 at = rolled.state
 
@@ -214,7 +214,7 @@ class _Walk:
             return programs.pull_start(start_vjp, ct, total), norms[::-1]
 
         total, norms = back(row_cts, progress)
-        own = own_shares(self._replicas, programs, rows, total, lambda cts: back(cts, lambda _: None)[0])
+        own = own_contributions(self._replicas, programs, rows, total, lambda cts: back(cts, lambda _: None)[0])
         return loss, terms, total, np.concatenate(norms) if norms else np.zeros(0), own
 
     def _rolled(
@@ -225,7 +225,7 @@ class _Walk:
         control: ListControl,
         leap: Leap,
         state: FixedState,
-        words: Store,
+        lost_bits: Store,
         longest: int,
         segment: Segment,
         forward: bool,
@@ -233,7 +233,7 @@ class _Walk:
     ) -> Rolled:
         """A segment, on or back, on lists that had room."""
         steps, on = jnp.asarray(segment.steps), jnp.asarray(forward)
-        within = words.of(segment, longest)
+        within = lost_bits.of(segment, longest)
 
         def attempt(shape: Shape) -> tuple[Rolled, Any]:
             rolled: Rolled = self._passes.roll(shape.plan, longest)(p, base, key, state, within, steps, on)
@@ -242,10 +242,10 @@ class _Walk:
         rolled, _ = control.roomy(segment, attempt, say)
         self._check_extent(rolled.extent, leap, segment)
         if forward:
-            words.keep(segment, rolled.words)
+            lost_bits.keep(segment, rolled.lost_bits)
         return rolled
 
-    def _words(self, p: P, base: Values) -> Store:
+    def _lost_bits(self, p: P, base: Values) -> Store:
         """Room for what damping takes away, known before the run."""
         problem = self._problem
         size, every = problem.dynamics.system.size, NEVER

@@ -60,7 +60,7 @@ class Lists:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Words:
+class LostBits:
     """Where reservoirs are put away (see `diffmd.adjoints.reversible.damping`).
 
     Attributes:
@@ -94,7 +94,7 @@ class Store:
         each = (steps // every, size, 3)
         return Store(every, first_step, np.zeros(each if replicas is None else (replicas, *each), np.int64))
 
-    def told(self) -> str:
+    def warning(self) -> str:
         """A sentence on its size."""
         count = self.stored.shape[-3]
         return (
@@ -102,19 +102,19 @@ class Store:
             f"{self.stored.size // count} velocities, one every {self.every} steps"
         )
 
-    def of(self, segment: Segment, longest: int) -> Words:
+    def of(self, segment: Segment, longest: int) -> LostBits:
         """Those of one segment, with room for as many as one of `longest` steps may have."""
         start, stop = self._range(segment)
         *replicas, _, size, _ = self.stored.shape
         room = np.zeros((*replicas, longest // self.every + 1, size, 3), np.int64)
         room[..., : stop - start, :, :] = self.stored[..., start:stop, :, :]
-        return Words(jnp.asarray(self.every), jnp.asarray(self.first_step), jnp.asarray(room))
+        return LostBits(jnp.asarray(self.every), jnp.asarray(self.first_step), jnp.asarray(room))
 
-    def keep(self, segment: Segment, words: Words) -> None:
+    def keep(self, segment: Segment, lost_bits: LostBits) -> None:
         """Takes in those of one segment."""
         start, stop = self._range(segment)
         if stop > start:
-            self.stored[..., start:stop, :, :] = np.asarray(words.stored)[..., : stop - start, :, :]
+            self.stored[..., start:stop, :, :] = np.asarray(lost_bits.stored)[..., : stop - start, :, :]
 
     def _range(self, segment: Segment) -> tuple[int, int]:
         return segment.start // self.every, (segment.start + segment.steps) // self.every
@@ -137,7 +137,7 @@ class Rolled:
 
     state: FixedState
     on_the_way: Triple
-    words: Words
+    lost_bits: LostBits
     needed: Int[Array, "capacities"]
     extent: Extent
     whole: Bool[Array, ""]
@@ -149,7 +149,7 @@ class _Carry:
     state: FixedState
     neighbors: Neighbors
     on_the_way: Triple
-    words: Array
+    lost_bits: Array
     needed: Array
     extent: Extent
     whole: Array
@@ -165,7 +165,7 @@ def roll(
     fixed: FixedPoint,
     lists: Lists,
     state: FixedState,
-    words: Words,
+    lost_bits: LostBits,
     longest: int,
     steps: Int[Array, ""],
     forward: Bool[Array, ""],
@@ -174,15 +174,15 @@ def roll(
 
     Everything but `longest` may be traced, so that one program serves every stretch and either direction.
     """
-    first = jnp.where(forward, state.step, state.step - steps) - words.start
+    first = jnp.where(forward, state.step, state.step - steps) - lost_bits.start
     # Words put away before the stretch; those within it are numbered from there.
-    earlier = first // words.interval
+    earlier = first // lost_bits.interval
 
     def stored(now: FixedState, kept: Array, whole: Array, on: Array) -> tuple[FixedState, Array, Array]:
         """Puts the reservoir away, or takes it out again, where the step's number says so and it is the time (`on`)."""
-        done = now.step - words.start
-        due = (done % words.interval == 0) & (done > 0) & on
-        place = jnp.clip(done // words.interval - earlier - 1, 0, kept.shape[0] - 1)
+        done = now.step - lost_bits.start
+        due = (done % lost_bits.interval == 0) & (done > 0) & on
+        place = jnp.clip(done // lost_bits.interval - earlier - 1, 0, kept.shape[0] - 1)
 
         def exchanged() -> tuple[FixedState, Array, Array]:
             clean = whole & (forward | jnp.all(now.reservoir == 0))
@@ -194,7 +194,7 @@ def roll(
         return out
 
     def body(k: Array, carry: _Carry) -> _Carry:
-        now, kept, whole = carry.state, carry.words, carry.whole
+        now, kept, whole = carry.state, carry.lost_bits, carry.whole
         if fixed.damps:
             now, kept, whole = stored(now, kept, whole, ~forward)
         begun = now.positions
@@ -219,9 +219,9 @@ def roll(
     empty = jnp.zeros((longest + 1, *state.positions.shape), np.int64)
     start = _written((empty, empty, empty), jnp.where(forward, 0, steps), state)
     none = Extent.none()
-    carry = _Carry(state, neighbors, start, words.stored, neighbors.needed, none, jnp.asarray(True))
+    carry = _Carry(state, neighbors, start, lost_bits.stored, neighbors.needed, none, jnp.asarray(True))
     end = lax.fori_loop(0, steps, body, carry)
-    after = dataclasses.replace(words, stored=end.words)
+    after = dataclasses.replace(lost_bits, stored=end.lost_bits)
     return Rolled(end.state, end.on_the_way, after, end.needed, end.extent, end.whole)
 
 

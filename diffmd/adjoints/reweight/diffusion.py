@@ -48,13 +48,13 @@ def still(frames: Float[np.ndarray, "frames atoms 3"], molecule: Int[np.ndarray,
     if moved >= _MOVED:
         return None
     what = "atoms" if count == len(molecule) else "molecules"
-    told = f"in half of the sampled time the {what} move by {moved:.2g} of their mean distance"
+    sentence = f"in half of the sampled time the {what} move by {moved:.2g} of their mean distance"
     if half < _GOES_ON * quarter:
         return (
-            f"{told}, and by no more the longer they have: diffusion has stopped (a crystal or a glass), and this is "
-            "the average over one arrangement; a fluid needs a higher temperature, or a start that is not frozen"
+            f"{sentence}, and by no more the longer they have: diffusion has stopped (a crystal or a glass), and this "
+            "is the average over one arrangement; a fluid needs a higher temperature, or a start that is not frozen"
         )
-    return f"{told}: too short a run for a fluid to change its arrangement; write more steps"
+    return f"{sentence}: too short a run for a fluid to change its arrangement; write more steps"
 
 
 def _square(centres: Float[np.ndarray, "frames molecules 3"], lag: int) -> float:

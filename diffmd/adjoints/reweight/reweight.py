@@ -59,7 +59,7 @@ _KEPT = 512
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Seen:
+class _Observed:
     """An ensemble as it is seen at some parameters: beta U of each frame, and each term's observable."""
 
     energies: Array
@@ -135,8 +135,8 @@ class Reweight(Adjoint):
         average, ensemble = self._averages[problem.name], self._ensembles[problem.name]
         base, control = ready.values[problem.name], ready.controls[problem.name]
         cutoff = problem.dynamics.forcefield.cutoff
-        seen = control.settle(cutoff, lambda plan: average.seen(plan, p, base, ensemble.sample))
-        return average.loss(ensemble, seen)
+        observed = control.settle(cutoff, lambda plan: average.observed(plan, p, base, ensemble.sample))
+        return average.loss(ensemble, observed)
 
     def steps(self, p: P) -> int:
         """A run. Where the ensemble at hand is good enough, they are told as done at once."""
@@ -184,29 +184,29 @@ class Reweight(Adjoint):
         base, control = ready.values[problem.name], ready.controls[problem.name]
         cutoff = problem.dynamics.forcefield.cutoff
 
-        def see(sample: Sample) -> _Seen:
-            return control.settle(cutoff, lambda plan: average.seen(plan, p, base, sample))
+        def see(sample: Sample) -> _Observed:
+            return control.settle(cutoff, lambda plan: average.observed(plan, p, base, sample))
 
-        seen = None
+        observed = None
         label = "" if problem.name == "default" else f"{problem.name}: "
         if ensemble is not None:
-            seen = see(ensemble.sample)
-            effective, frames = average.effective(seen, ensemble)
+            observed = see(ensemble.sample)
+            effective, frames = average.effective(observed, ensemble)
             if not effective >= self._min_effective * frames:
                 say(
                     f"{label}at these parameters the weights leave {effective:.3g} of {frames} frames, less than "
                     f"{self._min_effective:g} of them: sampling {problem.steps} steps more"
                 )
-                seen = None
-        if ensemble is None or seen is None:
+                observed = None
+        if ensemble is None or observed is None:
             last = None if ensemble is None else ensemble.sample
             sample = average.sampler.sample(ready, p, last, say, progress)
-            seen = see(sample)
-            ensemble = Ensemble(sample, np.asarray(seen.energies))
+            observed = see(sample)
+            ensemble = Ensemble(sample, np.asarray(observed.energies))
             self._ensembles[problem.name] = ensemble
         else:
             progress(problem.steps)
-        return average.part(control.plan, p, base, ensemble, seen)
+        return average.part(control.plan, p, base, ensemble, observed)
 
 
 class _Average:
@@ -223,7 +223,7 @@ class _Average:
         self._arranged = Arrangement.create(len(self.sampler.steps), most, _KEPT)
         self._cache = problem.programs.scope("reweight")
 
-    def seen(self, plan: NeighborPlan, p: P, base: Values, sample: Sample) -> tuple[_Seen, Opening]:
+    def observed(self, plan: NeighborPlan, p: P, base: Values, sample: Sample) -> tuple[_Observed, Opening]:
         """The sample's energies and observables at `p`, and what tells whether a list missed a pair."""
 
         def look(p: P, base: Values, chunks: Float[Array, "chunks stretches stretch atoms 3"]) -> Any:
@@ -236,26 +236,28 @@ class _Average:
             return flat, opening
 
         (energies, rows), opening = self._once(("seen", plan), look)(dict(p), base, self._chunks(sample))
-        return _Seen(energies, list(rows)), opening
+        return _Observed(energies, list(rows)), opening
 
-    def effective(self, seen: _Seen, ensemble: Ensemble) -> tuple[float, int]:
+    def effective(self, observed: _Observed, ensemble: Ensemble) -> tuple[float, int]:
         """n_eff and the number of frames, of the term whose weights are the most uneven."""
-        energies = np.asarray(seen.energies)
+        energies = np.asarray(observed.energies)
         found = [
             (effective_samples(energies[own], ensemble.energies[own]), len(own))
             for own in (np.asarray(places) for places in self._choice)
         ]
         return min(found, key=lambda one: one[0] / one[1])
 
-    def loss(self, ensemble: Ensemble, seen: _Seen) -> float:
+    def loss(self, ensemble: Ensemble, observed: _Observed) -> float:
         """The sum of the terms."""
-        means = self._once("means", self._influence.means)(seen.energies, seen.rows, jnp.asarray(ensemble.energies))
-        return float(np.sum(self._once("terms", self._influence.terms)(means, seen.rows)))
+        means = self._once("means", self._influence.means)(
+            observed.energies, observed.rows, jnp.asarray(ensemble.energies)
+        )
+        return float(np.sum(self._once("terms", self._influence.terms)(means, observed.rows)))
 
-    def part(self, plan: NeighborPlan, p: P, base: Values, ensemble: Ensemble, seen: _Seen) -> _Part:
+    def part(self, plan: NeighborPlan, p: P, base: Values, ensemble: Ensemble, observed: _Observed) -> _Part:
         """Loss and gradient."""
         influence = self._influence
-        given = (seen.energies, seen.rows, jnp.asarray(ensemble.energies))
+        given = (observed.energies, observed.rows, jnp.asarray(ensemble.energies))
         moved = self._once("moved", influence.moved)(*given)
         away, counted, pulled, shifted = (
             self._points(self._arranged.sums(np.asarray(each, float)))
@@ -263,7 +265,9 @@ class _Average:
         )
         type_ = moved.means.dtype
         over = jnp.asarray(scatter(away, counted), type_)
-        curved = self._once("curvature", influence.curvature)(moved.means, seen.rows, jnp.asarray(away, type_), over)
+        curved = self._once("curvature", influence.curvature)(
+            moved.means, observed.rows, jnp.asarray(away, type_), over
+        )
         factors, along = combinations(np.asarray(curved, float), away)
         pulls = self._once("pulls", influence.pulls)(*given, jnp.asarray(along, type_))
         arguments = (dict(p), base, self._chunks(ensemble.sample), jax.tree.map(self._spread, pulls))
@@ -280,12 +284,12 @@ class _Average:
         series = {"the potential energy": shifted[:, 0], **dict(zip(names, pulled.T, strict=True))}
         enough = len(known) == len(p) and all(len(own) >= LEAST for own in self._choice)
         return _Part(
-            np.asarray(self._once("terms", influence.terms)(moved.means, seen.rows)),
+            np.asarray(self._once("terms", influence.terms)(moved.means, observed.rows)),
             gradients,
             known if enough else None,
             np.array([part.mean() for part in np.array_split(self.sampler.steps, min(STRETCHES, len(counted)))]),
             by_stretch(gradients, on_it),
-            judged(*self.effective(seen, ensemble), series, on_it, self._still(p, base, ensemble.sample)),
+            judged(*self.effective(observed, ensemble), series, on_it, self._still(p, base, ensemble.sample)),
         )
 
     def _points(self, stretches: Float[np.ndarray, "stretches *shape"]) -> Float[np.ndarray, "points *shape"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 
 from diffmd.adjoints.base import Floats, tree_bytes
-from diffmd.adjoints.propagator import Flow
+from diffmd.adjoints.propagator import Propagator
 from diffmd.dynamics.run.host_loop import ListControl
 from diffmd.objective import P, Problem
 from diffmd.system import Values
@@ -19,10 +19,10 @@ def in_a_row(problem: Problem, longest: int) -> bool:
     return len(problem.segments(longest)) > _MANY
 
 
-def state_bytes(flow: Flow, p: P, base: Values, control: ListControl) -> int:
+def state_bytes(propagator: Propagator, p: P, base: Values, control: ListControl) -> int:
     """Bytes of what is differentiated of one state."""
 
     def opened(q: P, base: Values) -> Floats:
-        return flow.opened(q, base, control.plan)[0]
+        return propagator.opened(q, base, control.plan)[0]
 
-    return tree_bytes(jax.eval_shape(opened, flow.spread(p), base))
+    return tree_bytes(jax.eval_shape(opened, propagator.spread(p), base))

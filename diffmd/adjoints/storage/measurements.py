@@ -20,7 +20,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Int
 
 from diffmd.adjoints.base import Choice, tree_bytes
-from diffmd.adjoints.propagator import Flow
+from diffmd.adjoints.propagator import Propagator
 from diffmd.dynamics.run.schedule import Segment, wanted_rows
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem
@@ -79,7 +79,7 @@ class Kept:
         strides = [leg.stride for leg in self.problem.legs if leg.stride and any(self.summed[k] for k in leg.active)]
         return min(usual, self._together * min(strides, default=usual))
 
-    def told(self, memory: int) -> str | None:
+    def warning(self, memory: int) -> str | None:
         """One sentence if the rows that are kept to the end take more than `memory` bytes."""
         each = [
             (size * len(steps), size, len(steps), term)
@@ -106,21 +106,21 @@ def amount(count: float) -> str:
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
-def kept_of(flow: Flow, p: Mapping[str, Any], base: Values, plan: NeighborPlan, copies: int = 1) -> Kept:
+def kept_of(propagator: Propagator, p: Mapping[str, Any], base: Values, plan: NeighborPlan, copies: int = 1) -> Kept:
     """What a run keeps; only shapes are looked at.
 
     Args:
         p: as `flow.spread` gives it, or the shapes of that.
         copies: of each row: the tangents beside it, or trajectories of a batch.
     """
-    if max((len(steps) for steps in flow.problem.frames), default=0) < 2:
-        return Kept(flow.problem, ())
+    if max((len(steps) for steps in propagator.problem.frames), default=0) < 2:
+        return Kept(propagator.problem, ())
 
     def measured(p: P, base: Values) -> Any:
-        floats, step, _ = flow.opened(p, base, plan)
-        return flow.measure(p, base, plan, floats, step)
+        floats, step, _ = propagator.opened(p, base, plan)
+        return propagator.measure(p, base, plan, floats, step)
 
-    return Kept(flow.problem, tuple(copies * tree_bytes(row) for row in jax.eval_shape(measured, dict(p), base)))
+    return Kept(propagator.problem, tuple(copies * tree_bytes(row) for row in jax.eval_shape(measured, dict(p), base)))
 
 
 @dataclasses.dataclass

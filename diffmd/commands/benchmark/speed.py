@@ -19,7 +19,7 @@ from diffmd.commands.benchmark.apart import PINS
 from diffmd.commands.benchmark.liquids import liquid
 from diffmd.commands.run.devices import choose_device
 from diffmd.commands.run.experiment import copied, explained, made_ready, resources, starting_parameters
-from diffmd.commands.run.failures import told
+from diffmd.commands.run.failures import in_sentences
 from diffmd.commands.run.reporter import Reporter
 from diffmd.commands.run.request import Request
 from diffmd.config.build import BuiltSystem, Experiment, build
@@ -80,7 +80,7 @@ def speed(case: Case, reporter: Reporter) -> dict[str, Any]:
     """
     jax.config.update("jax_enable_compilation_cache", False)
     with (
-        told(case.folder),
+        in_sentences(case.folder),
         jax.default_device(choose_device(case.request.device)),
         jax.enable_x64(case.precision == "double"),
     ):

@@ -124,8 +124,8 @@ def _line(one: Forecast) -> str:
     if one.memory is None:
         return f"{one.method:18s} does not apply: {one.note}"
     about = " " if one.measured else "~"
-    told = f"{one.method:18s} {about}{one.memory / 1e6:10.1f} MB"
+    sentence = f"{one.method:18s} {about}{one.memory / 1e6:10.1f} MB"
     if one.forward_steps is None or one.seconds is None:
-        return f"{told}   ({one.note})"
+        return f"{sentence}   ({one.note})"
     kept = f"   ({one.note})" if one.note else ""
-    return f"{told}   {about}{one.forward_steps:12.0f} forward steps   {about}{one.seconds:8.2f} s{kept}"
+    return f"{sentence}   {about}{one.forward_steps:12.0f} forward steps   {about}{one.seconds:8.2f} s{kept}"

@@ -11,7 +11,7 @@ from diffmd.commands.benchmark.apart import usable_cores
 from diffmd.commands.gradcheck.groups import Group, built_in
 from diffmd.commands.gradcheck.side_by_side import side_by_side
 from diffmd.commands.gradcheck.work import METHODS, Check, Checked, Task
-from diffmd.commands.look.labels import Facts
+from diffmd.commands.look.labels import Labels
 from diffmd.commands.run.experiment import changed_options
 from diffmd.commands.run.reporter import Reporter
 from diffmd.commands.run.request import CommandResult, Request, typed
@@ -64,8 +64,8 @@ def gradcheck(
         found = _all(session, check, tasks)
         rows = [row for case, checked in found.items() for row in checked.rows if row.case == case]
         passed = all(row.verdict == "agrees" for row in rows)
-        told = [{**plain(dataclasses.asdict(row)), **_unit(found[row.case].facts, row)} for row in rows]
-        answer = {"passed": passed, "rows": told}
+        printed = [{**plain(dataclasses.asdict(row)), **_unit(found[row.case].labels, row)} for row in rows]
+        answer = {"passed": passed, "rows": printed}
         write_gradcheck(session.folder, answer)
         agree = sum(row.verdict == "agrees" for row in rows)
         lines = [f"{agree} of {len(rows)} rows agree with finite differences", f"in {session.folder}"]
@@ -86,7 +86,7 @@ def _check_options(request: Request, rtol: float | None, full: bool) -> None:
 
 
 def _all(session: Session, check: Check, tasks: Sequence[Task]) -> dict[str, Checked]:
-    """What was found of each case, in their order; told as it comes."""
+    """What was found of each case, in their order; said as it comes."""
     cases = [case for task in tasks for case in task.group.losses]
     workers = min(len(usable_cores()), len(tasks))
     if session.loaded is None:
@@ -97,7 +97,7 @@ def _all(session: Session, check: Check, tasks: Sequence[Task]) -> dict[str, Che
     def work(task: Task, reporter: Reporter) -> Checked:
         return check.checked(task, workers, reporter)
 
-    def told(task: Task, checked: Checked) -> None:
+    def record(task: Task, checked: Checked) -> None:
         for case in task.group.losses:
             found[case] = checked
             session.reporter.message(checked.line(case))
@@ -106,14 +106,14 @@ def _all(session: Session, check: Check, tasks: Sequence[Task]) -> dict[str, Che
     # Those with the most cases first, so that none of them stands alone at the end.
     longest = sorted(tasks, key=lambda task: -len(task.group.losses))
     double = session.precision == "double"
-    side_by_side(work, longest, workers, session.reporter, told, session.device, double)
+    side_by_side(work, longest, workers, session.reporter, record, session.device, double)
     session.reporter.finish()
     return {case: found[case] for case in cases}
 
 
-def _unit(facts: Facts, row: Row) -> dict[str, str]:
+def _unit(labels: Labels, row: Row) -> dict[str, str]:
     """The unit of the parameter of a row, where it has one."""
-    unit = facts.unit(row.parameter)
+    unit = labels.unit(row.parameter)
     return {} if unit is None else {"unit": unit}
 
 

@@ -29,7 +29,7 @@ def side_by_side(
     tasks: Sequence[Task],
     workers: int,
     reporter: Reporter,
-    told: Callable[[Task, Result], None],
+    on_result: Callable[[Task, Result], None],
     device: jax.Device,
     double: bool,
 ) -> None:
@@ -37,13 +37,13 @@ def side_by_side(
 
     Args:
         work: of a task; the reporter takes messages, and asks to stop where the caller is asked or another task failed.
-        told: called with each result as it comes, by the thread of the caller.
+        on_result: called with each result as it comes, by the thread of the caller.
 
     Raises whatever `work` raises, as soon as the other threads have stopped; Interrupted if the caller wants to stop.
     """
     if min(workers, len(tasks)) <= 1:
         for task in tasks:
-            told(task, work(task, QuietReporter(reporter)))
+            on_result(task, work(task, QuietReporter(reporter)))
         return
     halt = threading.Event()
     said: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -69,7 +69,7 @@ def side_by_side(
                     while True:
                         said.get_nowait()()
                 for future in sorted(done, key=list(futures).index):
-                    told(futures[future], future.result())
+                    on_result(futures[future], future.result())
                 if (code := reporter.stop_code()) is not None:
                     raise Interrupted("stopped as asked", code)
         finally:

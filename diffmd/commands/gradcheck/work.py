@@ -13,7 +13,7 @@ from diffmd.adjoints.gradcheck.check import check, directions
 from diffmd.adjoints.gradcheck.verdicts import Row
 from diffmd.adjoints.methods import MethodSpec, ReverseSpec
 from diffmd.commands.gradcheck.groups import Group, fits, matching
-from diffmd.commands.look.labels import Facts, facts_of
+from diffmd.commands.look.labels import Labels, labels_of
 from diffmd.commands.run.experiment import (
     check_stop,
     copied,
@@ -59,7 +59,7 @@ class Checked:
     """A group's rows, what the units of its parameters are found in, the seconds it took, and how many cases it is."""
 
     rows: list[Row]
-    facts: Facts
+    labels: Labels
     seconds: float
     cases: int
 
@@ -67,9 +67,9 @@ class Checked:
         """What is said of one of its cases."""
         own = [row for row in self.rows if row.case == case]
         agree = sum(row.verdict == "agrees" for row in own)
-        told = f"{agree} of {len(own)} agree" if own else "no method that was asked for fits"
+        sentence = f"{agree} of {len(own)} agree" if own else "no method that was asked for fits"
         beside = f", with {self.cases - 1} more" if self.cases > 1 else ""
-        return f"{case}: {told} ({self.seconds:.1f} s{beside})"
+        return f"{case}: {sentence} ({self.seconds:.1f} s{beside})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Check:
         began = time.monotonic()
         prepared = task.prepared or self.prepared(task.group)
         rows = self._rows(task.group, prepared, workers, reporter) if prepared.methods else []
-        return Checked(rows, facts_of(prepared.experiment.loaded), time.monotonic() - began, len(task.group.losses))
+        return Checked(rows, labels_of(prepared.experiment.loaded), time.monotonic() - began, len(task.group.losses))
 
     def _rows(self, group: Group, prepared: Prepared, workers: int, reporter: Reporter) -> list[Row]:
         experiment, p = prepared.experiment, prepared.p

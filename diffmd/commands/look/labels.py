@@ -22,7 +22,7 @@ _DISTANCES = ("nearest_distance", "distance")
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class Labels:
     """A run's config, and its units.
 
     Attributes:
@@ -74,17 +74,17 @@ class Facts:
         return found
 
 
-def facts_of(loaded: LoadedConfig) -> Facts:
+def labels_of(loaded: LoadedConfig) -> Labels:
     """The facts of a config that was read."""
-    return Facts(loaded.data, SYSTEMS[loaded.config.units])
+    return Labels(loaded.data, SYSTEMS[loaded.config.units])
 
 
-def read_facts(run_dir: Path) -> Facts:
+def read_facts(run_dir: Path) -> Labels:
     """The facts of the run in `run_dir`. Raises ConfigError, OutputError where its config.yaml cannot be read."""
     if not (run_dir / CONFIG).exists():
-        return Facts({}, REDUCED)
+        return Labels({}, REDUCED)
     config = _dict(read_text(read_config(run_dir), str(run_dir / CONFIG)).data)
-    return Facts(config, SYSTEMS.get(str(config.get("units")), REDUCED))
+    return Labels(config, SYSTEMS.get(str(config.get("units")), REDUCED))
 
 
 def _is_distance(term: Mapping[str, Any]) -> bool:

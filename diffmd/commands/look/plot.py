@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from diffmd.commands.look.labels import Facts, read_facts
+from diffmd.commands.look.labels import Labels, read_facts
 from diffmd.commands.look.target_curves import target_rdfs
 from diffmd.errors import ConfigError
 from diffmd.io.pictures import PLOTS
@@ -36,7 +36,7 @@ class Wish:
     """
 
     folder: Path
-    facts: Facts
+    labels: Labels
     types: tuple[str, str] | None
     start_step: int
     marks: tuple[float, ...]
@@ -122,20 +122,20 @@ def _parameters(wish: Wish) -> list[Picture]:
     training = read_training(wish.folder)
     if not len(training.epoch) or not training.parameters:
         return []
-    dimensions = {path: wish.facts.dimension(path) for path in training.parameters}
-    return [draw_parameters(training, wish.facts.units, dimensions)]
+    dimensions = {path: wish.labels.dimension(path) for path in training.parameters}
+    return [draw_parameters(training, wish.labels.units, dimensions)]
 
 
 def _rdf(wish: Wish) -> list[Picture]:
     pictures = []
-    for system in wish.facts.systems:
+    for system in wish.labels.systems:
         named = {"before": TRAJECTORY_FIRST, "after": TRAJECTORY}
         found = {label: read_frames(wish.folder / of_system(name, system)) for label, name in named.items()}
         trajectories = {label: trajectory for label, trajectory in found.items() if trajectory is not None}
         # A single atom has no distances; that is worth an error only where the RDF was asked for.
         if trajectories and (wish.asked or min(len(t.species) for t in trajectories.values()) > 1):
-            marks = wish.marks or wish.facts.wanted_distances
-            targets = target_rdfs(wish.facts, wish.folder, system)
+            marks = wish.marks or wish.labels.wanted_distances
+            targets = target_rdfs(wish.labels, wish.folder, system)
             (*_, last) = trajectories.values()
             for types in _pairs(wish, targets, last):
                 beside = tuple(target for target in targets if _same(target.types, types, last))
@@ -162,8 +162,8 @@ def _same(one: tuple[str, str] | None, other: tuple[str, str] | None, trajectory
 
 
 def _energies(wish: Wish) -> list[Picture]:
-    found = {system: read_frames(wish.folder / of_system(TRAJECTORY, system)) for system in wish.facts.systems}
-    dimensions = wish.facts.recorded_dimensions
+    found = {system: read_frames(wish.folder / of_system(TRAJECTORY, system)) for system in wish.labels.systems}
+    dimensions = wish.labels.recorded_dimensions
     drawn = {system: frames for system, frames in found.items() if frames is not None}
     return [draw_energies(frames, wish.start_step, system, dimensions) for system, frames in drawn.items()]
 
@@ -172,7 +172,7 @@ def _gradients(wish: Wish) -> list[Picture]:
     if not (wish.folder / GRADIENTS).exists():
         return []
     result = read_gradients(wish.folder / GRADIENTS)
-    return [draw_gradients(result, wish.facts.named_units(result.gradients))] if result.gradients else []
+    return [draw_gradients(result, wish.labels.named_units(result.gradients))] if result.gradients else []
 
 
 def _scan(wish: Wish) -> list[Picture]:
@@ -181,7 +181,7 @@ def _scan(wish: Wish) -> list[Picture]:
     scan = read_scan(wish.folder)
     if not len(scan.value):
         return []
-    return [draw_scan(scan, wish.facts.units, wish.facts.dimension(scan.path), wish.marks)]
+    return [draw_scan(scan, wish.labels.units, wish.labels.dimension(scan.path), wish.marks)]
 
 
 _KINDS: Mapping[str, Callable[[Wish], list[Picture]]] = {

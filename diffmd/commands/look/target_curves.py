@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from diffmd.commands.look.labels import Facts
+from diffmd.commands.look.labels import Labels
 from diffmd.config.curves import read_curve
 from diffmd.plots.rdf import Target
 
@@ -17,7 +17,7 @@ _AS_IT_IS = ("mean", "none")
 """Reductions over frames that leave a radial distribution one."""
 
 
-def target_rdfs(facts: Facts, folder: Path, system: str) -> list[Target]:
+def target_rdfs(labels: Labels, folder: Path, system: str) -> list[Target]:
     """The targets of a system's loss that are radial distributions between types, or of all atoms.
 
     Args:
@@ -28,9 +28,9 @@ def target_rdfs(facts: Facts, folder: Path, system: str) -> list[Target]:
     Raises:
         ConfigError: a file of a target is damaged or gone.
     """
-    own = facts.section("systems", system, "loss") if system else None
+    own = labels.section("systems", system, "loss") if system else None
     place = f"systems.{system}.loss" if isinstance(own, list) else "loss"
-    terms = own if isinstance(own, list) else facts.section("loss")
+    terms = own if isinstance(own, list) else labels.section("loss")
     found: list[Target] = []
     for number, term in enumerate(terms if isinstance(terms, list) else ()):
         if isinstance(term, Mapping):

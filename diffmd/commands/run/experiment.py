@@ -92,7 +92,7 @@ def made_ready(
     Args:
         controls: those of an earlier run, whose lists the next one's begin as; None: fresh ones.
         kept: a checkpoint of equilibrated systems: those in it are not equilibrated again, and others join it.
-        replicas: how many runs stand side by side in the values (see `adjoints.flow`); None: the one run.
+        replicas: how many runs stand side by side in the values (see `adjoints.propagator`); None: the one run.
     """
     arrays = dict(checkpoint.load(kept).arrays) if kept is not None and checkpoint.exists(kept) else {}
     values: dict[str, Values] = {}
@@ -295,9 +295,11 @@ def differentiated(
         raise NumericalError(lost_terms(experiment, result.terms))
     for path, gradient in result.gradients.items():
         if not np.isfinite(gradient).all():
-            told = _lost_derivative(experiment, ready, p, result)
+            sentence = _lost_derivative(experiment, ready, p, result)
             what = f"the gradient with respect to {path} is not finite although the trajectory is"
-            raise NumericalError(f"{what}: {told}" if told else f"{what}; run fewer steps, or check it with gradcheck")
+            raise NumericalError(
+                f"{what}: {sentence}" if sentence else f"{what}; run fewer steps, or check it with gradcheck"
+            )
     if not explodes(result.health):
         return result
     config = experiment.loaded.config
@@ -354,6 +356,6 @@ def _explained_replica(one: BuiltSystem, ready: Ready, p: P, failure: DivergedEr
             state = recorder.start(p, own, control)
             recorder.run(p, own, key, control, state, plan, lambda *_: None, quiet.append)
         except DivergedError as found:
-            told = explain(one.problem, p, own, key, control, found)
-            return NumericalError(f"replica {number}: {told}")
+            sentence = explain(one.problem, p, own, key, control, found)
+            return NumericalError(f"replica {number}: {sentence}")
     return failure

@@ -16,7 +16,7 @@ _HDF5_ERRNO = "errno = "
 
 
 @contextlib.contextmanager
-def told(folder: Path) -> Iterator[None]:
+def in_sentences(folder: Path) -> Iterator[None]:
     """Turns what the machine, its disk or its memory raise inside the block into an error with an exit code.
 
     Raises:

@@ -14,7 +14,7 @@ import numpy as np
 
 from diffmd.adjoints.replicas.mesh import computing, devices_for
 from diffmd.commands.run.devices import choose_device
-from diffmd.commands.run.failures import told
+from diffmd.commands.run.failures import in_sentences
 from diffmd.commands.run.learned import learned_folder, learned_values
 from diffmd.commands.run.logbook import LogbookReporter
 from diffmd.commands.run.reporter import Reporter
@@ -167,7 +167,7 @@ class Session:
         folder = output_folder(request, command, loaded)
         with contextlib.ExitStack() as stack:
             stack.enter_context(located(loaded))
-            stack.enter_context(told(folder))
+            stack.enter_context(in_sentences(folder))
             device = choose_device(request.device)
             stack.enter_context(jax.default_device(device))
             stack.enter_context(jax.enable_x64(precision == "double"))
@@ -265,7 +265,7 @@ def _answer_of(run: RunDirectory) -> CommandResult | None:
 def _recorded_end(session: Session) -> Iterator[None]:
     """Writes into run.json and run.log how the block ended."""
     try:
-        with located(session.loaded), told(session.folder):
+        with located(session.loaded), in_sentences(session.folder):
             yield
     except BaseException as problem:
         if session.run.begun:

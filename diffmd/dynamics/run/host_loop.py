@@ -167,7 +167,7 @@ def _run_again(segment: Segment, why: str) -> str:
     return f"steps {segment.start} to {segment.start + segment.steps} run again: {why}"
 
 
-def march(
+def run_segments(
     problem: str,
     state: Carry,
     segments: Iterable[Segment],

@@ -14,7 +14,7 @@ from support.objectives import MOLECULE, PLENTY, Case, apart, changed, nothing, 
 import diffmd.adjoints.storage.measurements as rows_module
 from diffmd.adjoints.base import Adjoint, Gradient, chosen_rows
 from diffmd.adjoints.forward import Forward
-from diffmd.adjoints.propagator import Replicas, flow_of
+from diffmd.adjoints.propagator import Replicas, propagator_of
 from diffmd.adjoints.reverse.reverse import Reverse
 from diffmd.adjoints.reversible.reversible import Reversible
 from diffmd.adjoints.storage.measurements import Cotangents, Kept, Measurements, kept_of
@@ -133,11 +133,11 @@ def test_small_rows_and_other_reductions_are_kept_and_counted():
     mean, variance = (Kept(_problem(1000, reduce), (large,)) for reduce in ("mean", "variance"))
     assert mean.summed == (True,)
     assert mean.bytes <= rows_module._HELD + large
-    assert mean.told(0) is None
+    assert mean.warning(0) is None
     assert variance.summed == (False,)
     assert variance.bytes == 1001 * large
-    assert variance.told(variance.bytes) is None
-    told = variance.told(variance.bytes - 1)
+    assert variance.warning(variance.bytes) is None
+    told = variance.warning(variance.bytes - 1)
     assert told is not None
     assert told.startswith("loss.0: 1001 frames of 1.68 MB each are kept to the end of the run, 1.68 GB in all; ")
     assert "every: n" in told
@@ -147,7 +147,7 @@ def test_rows_are_counted_from_their_shapes():
     case = ready(CONFIG)
     (problem,) = case.experiment.objective.problems
     control, base = case.ready.controls[problem.name], case.ready.values[problem.name]
-    kept = kept_of(flow_of(problem), case.p, base, control.plan, copies=3)
+    kept = kept_of(propagator_of(problem), case.p, base, control.plan, copies=3)
     assert kept.sizes == (3 * 8, 3 * 72, 3 * 8)
     whole = kept.bytes // 3
     assert whole == 8 * 9 + 72 * 5 + 8 * 26
@@ -159,4 +159,4 @@ def test_rows_are_counted_from_their_shapes():
     only_end = ready(changed(MOLECULE, dynamics__steps=24))
     (single,) = only_end.experiment.objective.problems
     control, base = only_end.ready.controls[single.name], only_end.ready.values[single.name]
-    assert kept_of(flow_of(single), only_end.p, base, control.plan).bytes == 0
+    assert kept_of(propagator_of(single), only_end.p, base, control.plan).bytes == 0

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffmd.dynamics.run.host_loop import BlownUpError, ListControl, NonFiniteError, march
+from diffmd.dynamics.run.host_loop import BlownUpError, ListControl, NonFiniteError, run_segments
 from diffmd.dynamics.run.schedule import Segment
 from diffmd.dynamics.run.shape import Report, Shape
 from diffmd.errors import NumericalError
@@ -34,7 +34,7 @@ def marched(control: ListControl, reports: list[Report], *, in_blocks: bool = Tr
 
     segments = iter(lambda: SEGMENT if len(shapes) < len(reports) else None, None)
     far = lambda far: far > 1  # noqa: E731
-    march("default", 0, segments, control, far, advance, lambda *_: None, said.append, in_blocks=in_blocks)
+    run_segments("default", 0, segments, control, far, advance, lambda *_: None, said.append, in_blocks=in_blocks)
     return shapes, said
 
 
