@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from diffmd.box import Box, transform
-from diffmd.neighbors import AllPairs, NeighborList, build, plan
+from diffmd.neighbors import AllPairs, NeighborList, NeighborPlan, build, plan
 from diffmd.paths import below
 from diffmd.potentials.base import EnergyPotential, PairPotential, Potential, TermForce, TermPotential
 from diffmd.potentials.sweep import Mode, PairSweep, Sweep, Tables
@@ -49,6 +50,12 @@ class ForceField:
         """The same force field, carrying the derivative of another mode."""
         return self if mode == self.mode else ForceField.create(self.system, self.potentials, mode)
 
+    @functools.cached_property
+    def _by_kind(self) -> tuple[list[str], list[str]]:
+        """The names of pair potentials, which share one sweep, and those of others."""
+        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
+        return pairs, [name for name in self.potentials if name not in pairs]
+
     @property
     def needs_pairs(self) -> bool:
         """Whether any potential looks at neighbours."""
@@ -65,13 +72,16 @@ class ForceField:
         """The values of one potential, by path below it."""
         return {own: value for key, value in values.items() if (own := below(key, f"potentials.{name}"))}
 
+    def neighbors(self, plan: NeighborPlan, positions: Float[Array, "atoms 3"], box: Box) -> Neighbors:
+        """The atoms near each atom, but for excluded pairs. It carries no gradient."""
+        return build(plan, positions, box, self.system.excluded)
+
     def listed(self, values: Values, box: Box) -> Neighbors:
         """A list of all pairs that interact at the values' positions."""
-        x, excluded = values["system.positions"], self.system.excluded
-        cutoff = self.cutoff if self.needs_pairs else None
-        made = plan("auto", np.asarray(x), box, cutoff, 0.1 * (cutoff or 0.0), excluded)
+        x, cutoff = values["system.positions"], self.cutoff if self.needs_pairs else None
+        made = plan("auto", np.asarray(x), box, cutoff, 0.1 * (cutoff or 0.0), self.system.excluded)
         # Compiled as one: operation by operation a list takes a second.
-        found: Neighbors = Program(lambda x, box: build(made, x, box, excluded))(x, box)
+        found: Neighbors = Program(lambda x, box: self.neighbors(made, x, box))(x, box)
         return found
 
     def forces(
@@ -85,8 +95,7 @@ class ForceField:
     ) -> Callable[[Float[Array, "3 atoms"], Box], Float[Array, "3 atoms"]]:
         """The forces as a function of the positions by axis, and the box; what hangs on the values alone is computed
         once."""
-        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
-        others = [name for name in self.potentials if name not in pairs]
+        pairs, others = self._by_kind
         sweep, q = self._pairs(values, pairs)
 
         def forces(x: Float[Array, "3 atoms"], box: Box) -> Float[Array, "3 atoms"]:
@@ -111,11 +120,11 @@ class ForceField:
             The integers, and the largest component that was rounded (nan if one is).
         """
         total, largest = jnp.zeros(positions.shape, np.int64), jnp.zeros((), positions.dtype)
-        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
+        pairs, others = self._by_kind
         if pairs:
             sweep, q = self._pairs(values, pairs)
             total, largest = sweep.rounded(positions, box, neighbors, q, scale)
-        for name in (n for n in self.potentials if n not in pairs):
+        for name in others:
             force = scale * self._other_forces(values, positions, box, neighbors, name)
             total = total + jnp.round(force).astype(np.int64)
             largest = jnp.maximum(largest, jnp.max(jnp.abs(force)))
@@ -126,12 +135,12 @@ class ForceField:
     ) -> Float[Array, ""]:
         """U of all potentials."""
         total = jnp.zeros((), positions.dtype)
-        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
+        pairs, others = self._by_kind
         if pairs:
             per_atom = self.sweep(values, positions, box, neighbors, pairs, ("energies",)).energies
             assert per_atom is not None
             total = total + jnp.sum(per_atom)
-        for name in (n for n in self.potentials if n not in pairs):
+        for name in others:
             total = total + self._other_energy(values, positions, box, neighbors, name)
         return total
 
@@ -147,13 +156,13 @@ class ForceField:
         """W = -dU/d(strain): positions and box vectors become x + x e, and W_ab = -dU/d(e_ab). For pairs this is the
         sum of d_a f_b, so that the pressure is (2 E_kin + tr W) / (3 V)."""
         total = jnp.zeros((3, 3), positions.dtype)
-        pairs = [name for name, p in self.potentials.items() if isinstance(p, PairPotential)]
+        pairs, others = self._by_kind
         if pairs:
             swept = self.sweep(values, positions, box, neighbors, pairs, ("virial",)).virial
             assert swept is not None
             total = total + swept
-        for name, potential in self.potentials.items():
-            p = self.parameters(values, name)
+        for name in others:
+            potential, p = self.potentials[name], self.parameters(values, name)
             if isinstance(potential, (TermPotential, TermForce)):
                 total = total + term_virial(potential, self.tables[name], p, positions, box)
             elif isinstance(potential, EnergyPotential):

@@ -27,17 +27,14 @@ from diffmd.dynamics.run.schedule import Leg, Segment, legs, segments, usual_len
 from diffmd.dynamics.run.segment import run_segment
 from diffmd.dynamics.run.shape import Measure, Opening, Report, Shape
 from diffmd.losses import LossTerm, Rows, evaluate, frame_steps
-from diffmd.neighbors import NeighborPlan, build
+from diffmd.neighbors import NeighborPlan
 from diffmd.observables.base import Observable, SeriesObservable
 from diffmd.parameters import Parameters
 from diffmd.potentials.sweep import Mode
 from diffmd.programs import ProgramCache
-from diffmd.system import State, Values
+from diffmd.system import OF_STATE, State, Values
 
 P = Mapping[str, Array]
-
-_OF_STATE = {"system.positions", "system.velocities", "system.box"}
-"""Values that steps do not read: the state has them."""
 
 
 def _observe(observable: Observable | SeriesObservable) -> Measure:
@@ -161,7 +158,7 @@ class Problem:
         """The state before the first step, and what tells whether its forces miss no pair (`ListControl.settle`)."""
         values = self.values(p, base)
         box = self.box(values)
-        neighbors = build(plan, values["system.positions"], box, self.dynamics.system.excluded)
+        neighbors = self.dynamics.forcefield.neighbors(plan, values["system.positions"], box)
         reach = lax.stop_gradient(jnp.min(widths(box)) / 2) if box.periodic else jnp.asarray(jnp.inf)
         state = self.dynamics.start(values, neighbors, box, jnp.asarray(self.first_step))
         return state, Opening(neighbors.needed, reach)
@@ -186,12 +183,12 @@ class Problem:
     def watched(self) -> tuple[str, ...]:
         """Values that steps read and parameters fill: not those that the first state is made of."""
         touched = {place.key for leaf in self.parameters.leaves for place in leaf.places if place.system == self.name}
-        return tuple(sorted(touched - _OF_STATE))
+        return tuple(sorted(touched - OF_STATE))
 
     def measure(self, p: P, base: Values, plan: NeighborPlan, state: State) -> list[Rows]:
         """Every term's measurement of one state (step 0's, which no segment measures)."""
         values, state = self.values(p, base), self._differentiable(state)
-        neighbors = build(plan, state.positions, state.box, self.dynamics.system.excluded)
+        neighbors = self.dynamics.forcefield.neighbors(plan, state.positions, state.box)
         frame = self.dynamics.frame(values, state, neighbors)
         observables = {id(term.observable): term.observable for term in self.terms}
         taken = {key: observable.measure(frame) for key, observable in observables.items()}

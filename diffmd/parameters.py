@@ -18,7 +18,7 @@ Index = tuple[int | slice, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class Selection:
     """One entry of the config's ``parameters``: a path (with globs or a slice) and the paths tied to it.
 
     `lower`, `upper`, `transform` and `learning_rate` concern the optimiser alone.
@@ -47,7 +47,7 @@ class Parameter:
 
     path: str
     places: tuple[Place, ...]
-    request: Request
+    selection: Selection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Parameters:
     leaves: tuple[Parameter, ...]
 
     @staticmethod
-    def create(requests: Sequence[Request], names: Mapping[str, Mapping[str, str]]) -> Parameters:
-        """Resolves requests to leaves.
+    def create(selections: Sequence[Selection], names: Mapping[str, Mapping[str, str]]) -> Parameters:
+        """Resolves selections to leaves.
 
         Args:
             names: for each system, its values' keys and the full path of each. Systems share what has the same path.
@@ -76,16 +76,16 @@ class Parameters:
                 index[full] = (*index.get(full, ()), Place(system, key, None))
         leaves: list[Parameter] = []
         claimed: dict[tuple[str, str], str] = {}
-        for number, request in enumerate(requests):
+        for number, selection in enumerate(selections):
             where = f"parameters.{number}"
-            found = _match(request.path, index, where)
-            ties = [_match(path, index, where) for path in request.tie]
+            found = _match(selection.path, index, where)
+            ties = [_match(path, index, where) for path in selection.tie]
             for k, (path, places) in enumerate(found):
                 tied: list[Place] = []
                 for group in ties:
                     if len(group) != len(found):
                         raise ConfigError(
-                            f"{request.path} has {len(found)} values, what is tied to it {len(group)}", where
+                            f"{selection.path} has {len(found)} values, what is tied to it {len(group)}", where
                         )
                     tied += group[k][1]
                 for place in (*places, *tied):
@@ -93,7 +93,7 @@ class Parameters:
                     if name in claimed and (place.index is None or claimed[name] != "sliced"):
                         raise ConfigError(f"{path} is named twice in parameters", where)
                     claimed[name] = "sliced" if place.index is not None else path
-                leaves.append(Parameter(path, (*places, *tied), request))
+                leaves.append(Parameter(path, (*places, *tied), selection))
         return Parameters(tuple(leaves))
 
     def joined(self, path: str, names: Mapping[str, Mapping[str, str]]) -> Parameters:
@@ -105,12 +105,12 @@ class Parameters:
         Raises:
             ConfigError: the path names nothing, or what is tied to something else.
         """
-        scanned = Parameters.create([Request(path)], names)
+        scanned = Parameters.create([Selection(path)], names)
         if {leaf.path for leaf in scanned.leaves} <= {leaf.path for leaf in self.leaves}:
             return self
         for leaf in self.leaves:
-            if leaf.request.tie and any(scanned.touches(place.system, place.key) for place in leaf.places):
-                tied = ", ".join(leaf.request.tie)
+            if leaf.selection.tie and any(scanned.touches(place.system, place.key) for place in leaf.places):
+                tied = ", ".join(leaf.selection.tie)
                 raise ConfigError(f"{path}: {tied} is tied to {leaf.path}; scan that, or leave the tie out")
         return Parameters((*self.leaves, *scanned.leaves))
 

@@ -19,7 +19,7 @@ from diffmd.dynamics.run.schedule import Leg, Segment, legs, segments
 from diffmd.dynamics.run.segment import run_segment
 from diffmd.dynamics.run.shape import Measure, Opening, Shape
 from diffmd.errors import NumericalError
-from diffmd.neighbors import NeighborPlan, build
+from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem
 from diffmd.programs import Program
 from diffmd.system import State, Values
@@ -78,7 +78,7 @@ class Recorder:
 
         def measure(p: P, base: Values, state: State) -> Any:
             values = self._problem.values(p, base)
-            neighbors = build(plan, state.positions, state.box, self._dynamics.system.excluded)
+            neighbors = self._dynamics.forcefield.neighbors(plan, state.positions, state.box)
             return self._measures[0](self._dynamics.frame(values, state, neighbors), state)
 
         return self.compiled(("first", plan), measure)(p, base, state)
@@ -257,7 +257,7 @@ def _not_finite(at_start: Values, problem: Problem, control: ListControl, state:
 
 def _pushes(problem: Problem, at_start: Values, control: ListControl, state: State) -> dict[str, np.ndarray]:
     """The size of each potential's force on each atom; infinite where it is no number."""
-    neighbors = build(control.plan, state.positions, state.box, problem.dynamics.system.excluded)
+    neighbors = problem.dynamics.forcefield.neighbors(control.plan, state.positions, state.box)
     forces = forces_by_potential(problem, {**at_start, "system.positions": state.positions}, neighbors)
     sizes = {name: np.linalg.norm(force, axis=1) for name, force in forces.items()}
     return {name: np.where(np.isfinite(size), size, np.inf) for name, size in sizes.items()}

@@ -17,6 +17,9 @@ Values = Mapping[str, Array]
 """Every differentiable number of one system by its path: ``system.positions``, ``system.atoms.0.mass``,
 ``potentials.lj.sigma.C``, ``dynamics.thermostat.temperature``. The one argument that gradients are taken of."""
 
+OF_STATE = frozenset({"system.positions", "system.velocities", "system.box"})
+"""Values that steps do not read: the state has them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class System:

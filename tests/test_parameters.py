@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from diffmd.errors import ConfigError
-from diffmd.parameters import Parameters, Request, check_shapes, parse_index
+from diffmd.parameters import Parameters, Selection, check_shapes, parse_index
 
 VALUES = {
     "system.positions": jnp.arange(12.0).reshape(4, 3),
@@ -20,8 +20,8 @@ VALUES = {
 ONE = {"default": {key: key for key in VALUES}}
 
 
-def leaves(*requests: Request) -> list[str]:
-    return [leaf.path for leaf in Parameters.create(requests, ONE).leaves]
+def leaves(*selections: Request) -> list[str]:
+    return [leaf.path for leaf in Parameters.create(selections, ONE).leaves]
 
 
 @pytest.mark.parametrize(
@@ -37,30 +37,31 @@ def leaves(*requests: Request) -> list[str]:
     ],
 )
 def test_a_path_names_its_leaves(path: str, found: list[str]):
-    assert leaves(Request(path)) == found
+    assert leaves(Selection(path)) == found
 
 
 @pytest.mark.parametrize(
-    ("requests", "sentence"),
+    ("selections", "sentence"),
     [
-        ([Request("potentials.lj.sigm")], "names nothing that can be learnt; did you mean potentials.lj.sigma"),
-        ([Request("potentials.lj.sigma"), Request("potentials.lj")], "named twice"),
-        ([Request("potentials.lj.sigma", tie=("potentials.lj.sigma",))], "named twice"),
-        ([Request("potentials.lj[0:1]")], "a slice needs one array, and this names 2"),
-        ([Request("system.positions[1:2:3:4]")], "write start:stop"),
-        ([Request("system.positions[0:1")], "is not a path"),
-        ([Request("potentials.lj", tie=("potentials.angle.theta0",))], "has 2 values, what is tied to it 1"),
-        ([Request("system.positions[0:1]"), Request("system.positions")], "named twice"),
+        ([Selection("potentials.lj.sigm")], "names nothing that can be learnt; did you mean potentials.lj.sigma"),
+        ([Selection("potentials.lj.sigma"), Selection("potentials.lj")], "named twice"),
+        ([Selection("potentials.lj.sigma", tie=("potentials.lj.sigma",))], "named twice"),
+        ([Selection("potentials.lj[0:1]")], "a slice needs one array, and this names 2"),
+        ([Selection("system.positions[1:2:3:4]")], "write start:stop"),
+        ([Selection("system.positions[0:1")], "is not a path"),
+        ([Selection("potentials.lj", tie=("potentials.angle.theta0",))], "has 2 values, what is tied to it 1"),
+        ([Selection("system.positions[0:1]"), Selection("system.positions")], "named twice"),
     ],
 )
-def test_what_names_nothing_or_twice_is_refused(requests: list[Request], sentence: str):
+def test_what_names_nothing_or_twice_is_refused(selections: list[Selection], sentence: str):
     with pytest.raises(ConfigError, match=sentence.replace(".", r"\.").replace("[", r"\[")):
-        Parameters.create(requests, ONE)
+        Parameters.create(selections, ONE)
 
 
 def test_parts_are_taken_out_and_put_back():
     parameters = Parameters.create(
-        [Request("system.positions[1:3]"), Request("potentials.angle.theta0.1"), Request("potentials.lj.sigma")], ONE
+        [Selection("system.positions[1:3]"), Selection("potentials.angle.theta0.1"), Selection("potentials.lj.sigma")],
+        ONE,
     )
     p = parameters.initial({"default": VALUES})
     assert np.shape(p["system.positions[1:3]"]) == (2, 3)
@@ -82,7 +83,7 @@ def test_parts_are_taken_out_and_put_back():
 
 def test_a_tied_number_follows_its_owner():
     tied = ("potentials.coarse.sigma.A", "potentials.coarse.sigma.A-B")
-    parameters = Parameters.create([Request("potentials.lj.sigma", tie=tied)], ONE)
+    parameters = Parameters.create([Selection("potentials.lj.sigma", tie=tied)], ONE)
     bound = parameters.bind("default", {"potentials.lj.sigma": jnp.asarray(0.3)}, VALUES)
     assert {float(bound[key]) for key in VALUES if "sigma" in key} == {np.float32(0.3).item()}
 
@@ -92,7 +93,7 @@ def test_systems_share_what_has_one_path():
         name: {"system.positions": f"systems.{name}.system.positions", "potentials.lj.sigma": "potentials.lj.sigma"}
         for name in ("one", "two")
     }
-    parameters = Parameters.create([Request("potentials.lj.sigma"), Request("systems.*.system.positions")], names)
+    parameters = Parameters.create([Selection("potentials.lj.sigma"), Selection("systems.*.system.positions")], names)
     shared, *own = parameters.leaves
     assert [place.system for place in shared.places] == ["one", "two"]
     assert [leaf.path for leaf in own] == ["systems.one.system.positions", "systems.two.system.positions"]

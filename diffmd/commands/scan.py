@@ -22,7 +22,7 @@ from diffmd.commands.run.experiment import (
     replicas_in,
     starting_parameters,
 )
-from diffmd.commands.run.quiet import QuietReporter
+from diffmd.commands.run.nested import NestedReporter
 from diffmd.commands.run.readable import value_text
 from diffmd.commands.run.reporter import Reporter
 from diffmd.commands.run.request import CommandResult, Request, typed
@@ -129,7 +129,7 @@ def scan(request: Request, reporter: Reporter, over: str) -> CommandResult:
                 # Every point stands for itself, whichever were computed before it.
                 adjoint.restore({})
                 try:
-                    result = differentiated(adjoint, experiment, copied(ready), p, QuietReporter(session.reporter))
+                    result = differentiated(adjoint, experiment, copied(ready), p, NestedReporter(session.reporter))
                     loss, slope = result.loss, result.gradients[path]
                     odd = parameter_slopes(experiment.objective, p, experiment.values).get(path)
                     if odd is not None and odd.infinite:

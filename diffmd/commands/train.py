@@ -23,7 +23,7 @@ from diffmd.commands.run.experiment import (
     samples_in,
     starting_parameters,
 )
-from diffmd.commands.run.quiet import QuietReporter
+from diffmd.commands.run.nested import NestedReporter
 from diffmd.commands.run.readable import value_text
 from diffmd.commands.run.recording import link_first, record, recorder_of, trajectory_name
 from diffmd.commands.run.reporter import Reporter
@@ -83,10 +83,10 @@ def rules_of(experiment: Experiment) -> Rules:
     return Rules(
         {
             leaf.path: Rule(
-                leaf.request.lower,
-                leaf.request.upper,
-                leaf.request.transform == "positive",
-                leaf.request.learning_rate,
+                leaf.selection.lower,
+                leaf.selection.upper,
+                leaf.selection.transform == "positive",
+                leaf.selection.learning_rate,
             )
             for leaf in experiment.objective.parameters.leaves
         }
@@ -151,7 +151,7 @@ class _Training:
     def _epoch(self, progress: Progress, log: TrainingLog) -> Progress:
         """One epoch, its record and its checkpoint."""
         if self._each_epoch:
-            quiet = QuietReporter(self.session.reporter)
+            quiet = NestedReporter(self.session.reporter)
             controls = self.ready.controls
             self.ready = made_ready(self.experiment, progress.p, quiet, None, self.replicas, controls)
         progress, row = epoch(progress, self.optimizer, self._differentiate, self.spec.min_delta)
@@ -224,7 +224,7 @@ class _Training:
 
     def _differentiate(self, p: P) -> Gradient:
         try:
-            return differentiated(self.adjoint, self.experiment, self.ready, p, QuietReporter(self.session.reporter))
+            return differentiated(self.adjoint, self.experiment, self.ready, p, NestedReporter(self.session.reporter))
         except NumericalError as problem:
             raise NumericalError(f"epoch {self._reached.epoch + 1}: {problem}{self._gone(p)}") from problem
 
@@ -306,7 +306,7 @@ class _Training:
         """Writes a trajectory of each system under another name until it is whole."""
         values = first_run(self.ready).values
         if self._each_epoch:
-            values = made_ready(self.experiment, p, QuietReporter(self.session.reporter)).values
+            values = made_ready(self.experiment, p, NestedReporter(self.session.reporter)).values
         for one in self.experiment.systems:
             path = self.session.folder / trajectory_name(self.experiment, one, stem)
             if keep and path.exists():
@@ -315,7 +315,7 @@ class _Training:
             every = self.session.config.output.every
             with renaming(path) as part:
                 stop = lambda *_: self.session.check_stop()  # noqa: E731
-                quiet, recorder = QuietReporter(self.session.reporter), self.recorders[one.name]
+                quiet, recorder = NestedReporter(self.session.reporter), self.recorders[one.name]
                 record(self.experiment, one, recorder, ready, p, part, every, quiet, stop)
             link_first(self.experiment, self.session.folder, stem)
 
@@ -327,8 +327,8 @@ def _watched(experiment: Experiment, spec: TrainSpec, start: P, units: Mapping[s
             leaf.path,
             np.asarray(start[leaf.path]),
             units.get(leaf.path),
-            common if leaf.request.learning_rate is None else leaf.request.learning_rate,
-            "train.optimizer.learning_rate" if leaf.request.learning_rate is None else "learning_rate",
+            common if leaf.selection.learning_rate is None else leaf.selection.learning_rate,
+            "train.optimizer.learning_rate" if leaf.selection.learning_rate is None else "learning_rate",
         )
         for leaf in experiment.objective.parameters.leaves
     ]

@@ -36,7 +36,7 @@ from diffmd.losses import LossTerm, frame_steps
 from diffmd.neighbors import plan as plan_neighbors
 from diffmd.objective import Objective, Problem
 from diffmd.observables.base import Observable, ObservableContext, SeriesObservable
-from diffmd.parameters import Parameters, Request
+from diffmd.parameters import Parameters, Selection
 from diffmd.paths import last
 from diffmd.potentials.base import BuildContext, Potential
 from diffmd.simulation import Recorder
@@ -136,8 +136,8 @@ def build(
         p.effective.name: {key: p.effective.config_path(key) for key in p.values if not key.startswith(EQUILIBRATION)}
         for p in parts
     }
-    requests = [
-        Request(
+    selections = [
+        Selection(
             entry.path,
             tuple(entry.tie),
             entry.lower,
@@ -147,13 +147,13 @@ def build(
         )
         for number, entry in enumerate(config.parameters)
     ]
-    parameters = Parameters.create(requests, names)
+    parameters = Parameters.create(selections, names)
     shapes = {p.effective.name: {key: value.shape for key, value in p.values.items()} for p in parts}
     try:
         parameters.check(shapes)
     except ConfigError as problem:
         raise ConfigError(problem.message, "parameters") from problem
-    _check_starts(config, parameters, requests, parts)
+    _check_starts(config, parameters, selections, parts)
     if scanned is not None:
         try:
             Parameters(()).joined(scanned, names).check(shapes)
@@ -166,13 +166,13 @@ def build(
 
 
 def _check_starts(
-    config: Config, parameters: Parameters, requests: Sequence[Request], parts: Sequence[_System]
+    config: Config, parameters: Parameters, selections: Sequence[Selection], parts: Sequence[_System]
 ) -> None:
     """Raises ConfigError where a starting value that no check knew, since the atoms come from a file, breaks its
     rules."""
     by_name = {part.effective.name: part for part in parts}
     for leaf in parameters.leaves:
-        number = next(k for k, request in enumerate(requests) if request is leaf.request)
+        number = next(k for k, selection in enumerate(selections) if selection is leaf.selection)
         for place in leaf.places:
             start = np.asarray(by_name[place.system].values[place.key])
             chosen = np.asarray(start if place.index is None else start[place.index])

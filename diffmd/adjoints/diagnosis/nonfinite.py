@@ -17,7 +17,6 @@ from diffmd.dynamics.run.host_loop import ListControl
 from diffmd.dynamics.run.schedule import Leg, segments
 from diffmd.forcefield import ForceField, Neighbors
 from diffmd.losses import LossTerm, compared, reduced
-from diffmd.neighbors import build
 from diffmd.objective import P, Problem
 from diffmd.paths import below
 from diffmd.programs import Program
@@ -56,7 +55,7 @@ def _of_forces(problem: Problem, p: P, base: Values, key: Array, control: ListCo
     start, values, field = (problem, p, base, key, control), problem.values(p, base), problem.dynamics.forcefield
     looks = {name: _pulled(field.only(name).with_mode("reverse"), name) for name in field.potentials}
     for number, state in itertools.chain(_states(*start, steps), _states(*start, range(1))):
-        neighbors = build(control.plan, state.positions, state.box, problem.dynamics.system.excluded)
+        neighbors = problem.dynamics.forcefield.neighbors(control.plan, state.positions, state.box)
         for name, look in looks.items():
             atoms, parameters = _lost(name, *look(values, state, neighbors))
             if len(atoms):
@@ -122,7 +121,7 @@ def _frames(
         def look(term: LossTerm, state: State = state, plan: Any = plan_now) -> Any:
             def pulled(p: P, base: Values, state: State) -> Any:
                 values = problem.values(p, base)
-                neighbors = build(plan, state.positions, state.box, problem.dynamics.system.excluded)
+                neighbors = problem.dynamics.forcefield.neighbors(plan, state.positions, state.box)
 
                 def measured(own: Mapping[str, Array], x: Array, v: Array) -> Any:
                     at = dataclasses.replace(state, positions=x, velocities=v)

@@ -48,12 +48,14 @@ def _search(problem: Problem, cut: dict[str, float], ready: Ready, p: P, say: Sa
         frames.append(np.asarray(rows))
 
     recorder.run(p, base, ready.key, control, state, recording(steps, 1, 100), accepted, say)
+    interacts = np.triu(np.ones((problem.dynamics.system.size,) * 2, bool), 1)
+    interacts[tuple(problem.dynamics.system.excluded.T)] = False
     before: dict[str, np.ndarray] = {}
     for step, x in enumerate(np.concatenate(frames)):
         distances = _distances(state.box, x)
         for name, cutoff in cut.items():
-            inside = distances < cutoff
-            if name in before and (changed := np.argwhere(np.triu(inside != before[name], 1))).size:
+            inside = (distances < cutoff) & interacts
+            if name in before and (changed := np.argwhere(inside != before[name])).size:
                 i, j = changed[0]
                 return f"pair {i}-{j} crosses the truncated cutoff of potentials.{name} at step {step}"
             before[name] = inside

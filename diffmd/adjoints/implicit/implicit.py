@@ -33,10 +33,10 @@ from diffmd.dynamics.run.schedule import Leg, segments
 from diffmd.dynamics.run.shape import Opening
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.forcefield import Neighbors
-from diffmd.neighbors import NeighborPlan, build
+from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.observables.base import SeriesObservable
-from diffmd.parameters import Parameters, Request
+from diffmd.parameters import Parameters, Selection
 from diffmd.simulation import Recorder
 from diffmd.spec import METHODS, quantity
 from diffmd.system import State, Values
@@ -191,7 +191,7 @@ class _Programs:
 
         def look(x: Array, p: P, base: Values) -> tuple[tuple[Array, Neighbors], Opening]:
             box = self._problem.box(self._problem.values(p, base))
-            neighbors = build(plan, x, box, self._problem.dynamics.system.excluded)
+            neighbors = self._problem.dynamics.forcefield.neighbors(plan, x, box)
             # Whether the box has room for the cutoff was asked when the run began.
             return (self._forces(x, p, base, neighbors), neighbors), Opening(neighbors.needed, jnp.asarray(jnp.inf))
 
@@ -295,7 +295,7 @@ class ImplicitSpec(MethodSpec):
             names = _of_no_account(setting)
             for path in setting.parameters:
                 try:
-                    found = Parameters.create([Request(path)], {"": names}).leaves
+                    found = Parameters.create([Selection(path)], {"": names}).leaves
                 except ConfigError:
                     continue
                 yield ConfigError(

@@ -20,10 +20,7 @@ from diffmd.box import Box
 from diffmd.dynamics.run.shape import Shape
 from diffmd.neighbors import NeighborPlan
 from diffmd.objective import P, Problem
-from diffmd.system import State, Values
-
-_OF_STATE = ("system.positions", "system.velocities", "system.box")
-"""Values that steps do not read: the state has them."""
+from diffmd.system import OF_STATE, State, Values
 
 
 class Passes:
@@ -164,7 +161,7 @@ class Passes:
         return {
             name: value
             for name, value in problem.values(p, base).items()
-            if name not in _OF_STATE and problem.parameters.touches(problem.name, name)
+            if name not in OF_STATE and problem.parameters.touches(problem.name, name)
         }
 
 

@@ -41,7 +41,7 @@ from diffmd.adjoints.reweight.sampling import Sampler
 from diffmd.box import volume, widths
 from diffmd.dynamics.run.shape import Opening
 from diffmd.errors import ConfigError
-from diffmd.neighbors import NeighborPlan, build
+from diffmd.neighbors import NeighborPlan
 from diffmd.objective import Objective, P, Problem, Ready
 from diffmd.spec import METHODS, quantity
 from diffmd.system import State, Values
@@ -309,7 +309,7 @@ class _Average:
             values = self._problem.values(p, {**base, "system.positions": held})
             x, box = values["system.positions"], self._problem.box(values)
             still, vectors = lax.stop_gradient((x, box))
-            neighbors = build(plan, still, vectors, dynamics.system.excluded)
+            neighbors = dynamics.forcefield.neighbors(plan, still, vectors)
             # What claims to read no velocities, and does, gives nan, which is seen.
             state = State(x, jnp.full_like(x, jnp.nan), jnp.zeros_like(x), box, jnp.asarray(0))
             frame = dynamics.frame(values, state, neighbors)

@@ -26,7 +26,7 @@ from diffmd.commands.benchmark.apart import PINS, apart, usable_cores
 from diffmd.commands.benchmark.liquids import FLUID, SIZES, SMALLEST, is_a_size, near_size
 from diffmd.commands.benchmark.speed import Case, speed
 from diffmd.commands.run.experiment import check_stop
-from diffmd.commands.run.quiet import QuietReporter
+from diffmd.commands.run.nested import NestedReporter
 from diffmd.commands.run.reporter import Reporter
 from diffmd.commands.run.request import CommandResult, Request
 from diffmd.commands.run.session import Session
@@ -93,7 +93,7 @@ def bench(request: Request, reporter: Reporter, choice: Choice = DEFAULT) -> Com
         rows = []
         session.reporter.start(len(cases), "cases", "bench")
         for case in cases:
-            rows.append(apart(functools.partial(speed, case), case.threads, QuietReporter(session.reporter)))
+            rows.append(apart(functools.partial(speed, case), case.threads, NestedReporter(session.reporter)))
             session.reporter.advance(1, _line(rows[-1]))
             check_stop(session.reporter)
         session.reporter.finish()

@@ -25,7 +25,6 @@ from diffmd.commands.run.request import Request
 from diffmd.config.build import BuiltSystem, Experiment, build
 from diffmd.config.loading import LoadedConfig, load, load_data
 from diffmd.dynamics.run.host_loop import DivergedError
-from diffmd.neighbors import build as build_neighbors
 from diffmd.objective import P, Ready
 from diffmd.programs import Program
 from diffmd.system import Values
@@ -169,7 +168,7 @@ def _list_build(one: BuiltSystem, ready: Ready, p: P) -> Callable[[], object]:
 
     def build_list(values: Values) -> object:
         x, box = values["system.positions"], problem.box(values)
-        return build_neighbors(plan, x, box, problem.dynamics.system.excluded)
+        return problem.dynamics.forcefield.neighbors(plan, x, box)
 
     program = Program(build_list)
     jax.block_until_ready(program(values))

@@ -23,7 +23,7 @@ from diffmd.commands.run.experiment import (
     resources,
     unequilibrated,
 )
-from diffmd.commands.run.quiet import QuietReporter
+from diffmd.commands.run.nested import NestedReporter
 from diffmd.commands.run.reporter import Reporter
 from diffmd.config.build import Experiment
 from diffmd.dynamics.run.host_loop import DivergedError
@@ -79,7 +79,7 @@ class Forecaster:
 
     def __init__(self, experiment: Experiment, p: P, reporter: Reporter) -> None:
         self._experiment, self._p, self._reporter = experiment, p, reporter
-        self._quiet = QuietReporter(reporter)
+        self._quiet = NestedReporter(reporter)
         self._alone = unequilibrated(experiment)
         self._length = short_length(experiment.objective, self._alone.controls)
         self._short = shortened(experiment.objective, self._length)

@@ -14,7 +14,7 @@ from typing import TypeVar, final
 
 import jax
 
-from diffmd.commands.run.quiet import QuietReporter
+from diffmd.commands.run.nested import NestedReporter
 from diffmd.commands.run.reporter import Reporter
 from diffmd.errors import Interrupted
 
@@ -43,7 +43,7 @@ def side_by_side(
     """
     if min(workers, len(tasks)) <= 1:
         for task in tasks:
-            on_result(task, work(task, QuietReporter(reporter)))
+            on_result(task, work(task, NestedReporter(reporter)))
         return
     halt = threading.Event()
     said: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()

@@ -10,7 +10,6 @@ from jaxtyping import Array
 
 from diffmd.config.build import BuiltSystem, Experiment
 from diffmd.losses import LossTerm
-from diffmd.neighbors import build
 from diffmd.observables.python_function import PythonObservable
 from diffmd.system import State
 
@@ -49,7 +48,7 @@ def _reads_velocities(one: BuiltSystem, term: LossTerm) -> bool:
         return False
     problem, values = one.problem, one.values
     x, box = values["system.positions"], problem.box(values)
-    neighbors = build(one.control(values).plan, x, box, problem.dynamics.system.excluded)
+    neighbors = problem.dynamics.forcefield.neighbors(one.control(values).plan, x, box)
 
     def lost(v: Array) -> Array:
         state = State(x, v, jnp.zeros_like(x), box, jnp.asarray(0))

@@ -14,7 +14,7 @@ from diffmd.config.schema import Config
 from diffmd.config.sections.parameters import ParameterSpec
 from diffmd.dynamics.slopes import odd_slopes
 from diffmd.errors import ConfigError
-from diffmd.parameters import Parameters, Request
+from diffmd.parameters import Parameters, Selection
 from diffmd.paths import join, last, matches, split
 from diffmd.potentials.base import Potential
 from diffmd.training.rules import Rule, Rules
@@ -57,14 +57,14 @@ def parameter_problems(
     hidden = {path for parts in made for path in parts.unknown}
     brought = [one.system_path for one in systems if not one.system.atoms]
     hidden |= {f"{path}.{key}" for path in brought for key in ("masses", "charges")}
-    requests = []
+    selections = []
     for number, entry in enumerate(config.parameters):
         where = f"parameters.{number}"
         if any(_may_lie_in(path, part) for path in (entry.path, *entry.tie) for part in hidden):
             continue
-        request = Request(entry.path, tuple(entry.tie))
+        selection = Selection(entry.path, tuple(entry.tie))
         try:
-            leaves = Parameters.create([request], names).leaves
+            leaves = Parameters.create([selection], names).leaves
         except (ConfigError, ValueError) as problem:
             yield ConfigError(problem.message if isinstance(problem, ConfigError) else str(problem), where)
             continue
@@ -80,13 +80,13 @@ def parameter_problems(
             one = next(one for one in systems if one.name == place.system)
             yield from _equilibrated(one, place.key, where)
             yield from slope_problems(one, potentials[one.name], place.key, starts[one.name], where)
-        requests += [request] if whole else []
+        selections += [selection] if whole else []
     try:
         shapes = {
             name: {key: None if value is None else value.shape for key, value in known.items()}
             for name, known in starts.items()
         }
-        Parameters.create(requests, names).check(shapes)
+        Parameters.create(selections, names).check(shapes)
     except ConfigError as problem:
         yield ConfigError(problem.message, "parameters")
 

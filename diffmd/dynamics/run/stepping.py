@@ -16,7 +16,7 @@ from diffmd.dynamics.run.guard import Guard
 from diffmd.dynamics.run.probes import tap_state, tap_values
 from diffmd.dynamics.run.shape import Measure, Shape
 from diffmd.forcefield import Neighbors
-from diffmd.neighbors import AllPairs, build, displacement2
+from diffmd.neighbors import AllPairs, displacement2
 from diffmd.system import Moving, State, Values
 
 
@@ -38,8 +38,7 @@ class Loop:
 
     def list_of(self, state: State) -> Neighbors:
         """The list of a state."""
-        x, box = lax.stop_gradient((state.positions, state.box))
-        return build(self.shape.plan, x, box, self.dynamics.system.excluded)
+        return self.dynamics.forcefield.neighbors(self.shape.plan, state.positions, state.box)
 
     def steps(self, carry, count: int, probes, neighbors: Neighbors):  # type: ignore[no-untyped-def]
         """`count` steps with one list."""

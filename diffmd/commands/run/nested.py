@@ -8,7 +8,7 @@ from diffmd.commands.run.reporter import Reporter
 
 
 @final
-class QuietReporter:
+class NestedReporter:
     """Hands on messages, warnings and the wish to stop; the count belongs to whoever made it."""
 
     def __init__(self, reporter: Reporter) -> None:
