@@ -60,16 +60,16 @@ class Propagator(abc.ABC):
     @property
     @abc.abstractmethod
     def options(self) -> tuple[Hashable, ...]:
-        """What tells this flow from others of its problem."""
+        """What tells this propagator from others of its problem."""
 
     @property
     @abc.abstractmethod
     def one(self) -> Single:
-        """The flow of a trajectory alone."""
+        """The propagator of a trajectory alone."""
 
     @abc.abstractmethod
     def each(self, function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
-        """A function (p, base, key, *rest) of one trajectory, as one of this flow's.
+        """A function (p, base, key, *rest) of one trajectory, as one of this propagator's.
 
         Args:
             axes: for each argument of the rest 0 where it is the trajectory's own, None where all share it.
@@ -283,7 +283,7 @@ class Replicated(Propagator):
 def propagator_of(
     problem: Problem, replicas: Replicas | None = None, truncate: int | None = None, clip: float | None = None
 ) -> Propagator:
-    """The flow of a problem under a method's options; `clip` is of the loss of one trajectory."""
+    """The propagator of a problem under a method's options; `clip` is of the loss of one trajectory."""
     if clip is not None and replicas is not None:
         # The cotangent of each is that of the mean.
         clip /= replicas.count

@@ -38,7 +38,7 @@ def equilibrate_replicas(
 
     Args:
         recorder: whose dynamics run; it keeps what is compiled.
-        base: held values of the replicas (see `flow.DRAWN`).
+        base: held values of the replicas (see `propagator.DRAWN`).
         progress: told of the steps of all replicas.
 
     Raises:

@@ -18,7 +18,7 @@ from diffmd.system import Values
 
 
 class Programs:
-    """The jitted functions of one flow, made when first asked for."""
+    """The jitted functions of one propagator, made when first asked for."""
 
     def __init__(self, propagator: Propagator) -> None:
         self._propagator = propagator

@@ -1,4 +1,4 @@
-"""How much of memory a flow's states take, before anything is run."""
+"""How much of memory a propagator's states take, before anything is run."""
 
 from __future__ import annotations
 

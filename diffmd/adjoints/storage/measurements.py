@@ -110,7 +110,7 @@ def kept_of(propagator: Propagator, p: Mapping[str, Any], base: Values, plan: Ne
     """What a run keeps; only shapes are looked at.
 
     Args:
-        p: as `flow.spread` gives it, or the shapes of that.
+        p: as `propagator.spread` gives it, or the shapes of that.
         copies: of each row: the tangents beside it, or trajectories of a batch.
     """
     if max((len(steps) for steps in propagator.problem.frames), default=0) < 2:
@@ -125,7 +125,7 @@ def kept_of(propagator: Propagator, p: Mapping[str, Any], base: Values, plan: Ne
 
 @dataclasses.dataclass
 class Measurements:
-    """Rows of a run in the order they came, for `Flow.finish`; of a summed term one piece, the sum so far.
+    """Rows of a run in the order they came, for `Propagator.finish`; of a summed term one piece, the sum so far.
 
     Attributes:
         kept: which terms are summed.
