@@ -13,10 +13,10 @@ from support.objectives import MOLECULE, PLENTY, changed, nothing, ready
 from diffmd.adjoints.base import Stored
 from diffmd.adjoints.choice import of_the_path, recommended
 from diffmd.adjoints.reverse.reverse import Reverse
+from diffmd.commands.forecast import dry_run as module
+from diffmd.commands.forecast import forecast
 from diffmd.commands.forecast.calibration import short_frames, timed
 from diffmd.commands.forecast.dry_run import dry_run
-from diffmd.commands.forecast.forecast import dry_run as module
-from diffmd.commands.forecast.forecast import forecast
 from diffmd.errors import ConfigError, NumericalError
 from diffmd.losses import Frames
 
