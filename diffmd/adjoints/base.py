@@ -46,7 +46,7 @@ class Health:
         steps, norm: the norm along the trajectory, by step, of the system where it is largest; for ``plateau``, the
             relative step sizes and the spread of the derivative there.
         growth_rate: mean d ln(norm) per step in the direction of propagation.
-        horizon: number of steps back up to which truncated gradients agree (see `adjoints.health.along_trajectory`):
+        horizon: number of steps back up to which truncated gradients agree (see `diagnosis.health.along_trajectory`):
             the fewest that give the gradient or, where it explodes, the most before that; None where it is not known.
         advice: one sentence.
         effective_samples: how many of the sampled frames the weights leave (reweight).

@@ -68,7 +68,7 @@ class Evaluator:
         return Evaluated(losses, terms, [o[2] for o in out])
 
     def own_losses(self, evaluated: Evaluated, about: Evaluated) -> Float[np.ndarray, "batch replicas"]:
-        """The losses of replicas apart (see `adjoints.own_losses`); `about` is of the one set of parameters where the
+        """The losses of replicas apart (see `replicas.own_losses`); `about` is of the one set of parameters where the
         gradient is taken. No columns without replicas."""
         if self._replicas is None:
             return np.zeros((len(evaluated.losses), 0))

@@ -14,6 +14,7 @@ import pytest
 from support.commanded import Listener, request, written
 from support.objectives import FLUID, MOLECULE, PLENTY, changed, nothing, ready
 
+from diffmd.adjoints.diagnosis.smoothness import first_crossing
 from diffmd.adjoints.gradcheck.check import check
 from diffmd.adjoints.reverse.reverse import Reverse
 from diffmd.adjoints.reweight.reweight import Reweight
@@ -114,6 +115,12 @@ def test_a_pair_that_crosses_a_truncated_cutoff_is_named():
     assert row.verdict == "not_smooth"
     assert re.fullmatch(r"pair 0-1 crosses the truncated cutoff of potentials.lj at step [12]", row.reason)
     assert "shifted_force" in row.suggestion
+    # A pair that is excluded crosses nothing.
+    pair["system"]["exclusions"] = 1
+    pair["potentials"]["bond"] = {"kind": "harmonic_bond", "bonds": [[0, 1]], "r0": 1.5, "k": 0.0}
+    bonded = ready(pair)
+    assert bonded.experiment.systems[0].problem.dynamics.system.excluded.tolist() == [[0, 1]]
+    assert not first_crossing(bonded.experiment.objective, bonded.fresh(), bonded.p, nothing)
 
 
 @pytest.mark.usefixtures("double")

@@ -36,7 +36,7 @@ def gathered(
     """The sum of shares of the gradient (replicas first; without replicas the gradient itself) and how sure it is.
 
     Args:
-        own: the derivatives of each replica's own loss (see `adjoints.own_losses`), divided by R.
+        own: the derivatives of each replica's own loss (see `replicas.own_losses`), divided by R.
     """
     if replicas is None:
         return Contributions({path: np.asarray(value) for path, value in contributions.items()}, None, None, None)
